@@ -1,0 +1,104 @@
+# What is built from what. A folder's sources form one archive; a program is a main.c over archives.
+
+# --- archives: name → sources -------------------------------------------------------------------
+SRC_lib   := $(wildcard lib/*.c)
+SRC_nn    := $(wildcard nn/*.c)
+SRC_agent := $(filter-out agent/main.c,$(wildcard agent/*.c agent/*/*.c))
+SRC_cli   := $(filter-out tools/drpc/main.c,$(wildcard tools/drpc/*.c))
+SRC_load  := $(filter-out tools/load/main.c,$(wildcard tools/load/*.c))
+SRC_bench := $(filter-out tools/bench/main.c,$(wildcard tools/bench/*.c))
+ARCHIVES  := lib nn agent cli load bench
+
+# --- programs: name → main, archives in link order, pkg-config modules --------------------------
+PROGRAMS := drpc-agent drpc drpc-load drpc-testbed drpc-bench
+
+AGENT_PKGS := libbpf liburing libmicrohttpd libcurl json-c libcyaml libcrypto libsystemd libcap-ng
+
+MAIN_drpc-agent := agent/main.c
+ARCS_drpc-agent := agent nn lib
+PKGS_drpc-agent := $(AGENT_PKGS)
+
+MAIN_drpc := tools/drpc/main.c
+ARCS_drpc := cli agent nn lib
+PKGS_drpc := $(AGENT_PKGS) ncursesw
+
+MAIN_drpc-load := tools/load/main.c
+ARCS_drpc-load := load lib
+PKGS_drpc-load := json-c
+
+MAIN_drpc-testbed := $(wildcard tools/testbed/*.c)
+ARCS_drpc-testbed := lib
+# One static binary, so that it runs in an image that holds nothing else.
+LDFLAGS_drpc-testbed := $(if $(filter release,$(BUILD)),-static-pie)
+
+MAIN_drpc-bench := tools/bench/main.c
+ARCS_drpc-bench := bench load agent nn lib
+PKGS_drpc-bench := $(AGENT_PKGS) openblas
+
+# --- rules --------------------------------------------------------------------------------------
+objs = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+arcs = $(foreach a,$(1),$(OUT)/lib$(a).a)
+# An archive without sources yet must not be linked.
+live = $(foreach a,$(1),$(if $(SRC_$(a)),$(a)))
+pkg_libs = $(if $(1),$(shell $(PKG_CONFIG) --libs $(1)))
+
+BPF_SRC  := $(wildcard bpf/*.bpf.c)
+BPF_SKEL := $(patsubst bpf/%.bpf.c,build/bpf/%.skel.h,$(BPF_SRC))
+BPF_CFLAGS := -g -O2 -mcpu=v3 -target bpf -D__TARGET_ARCH_$(ARCH) -Iinclude -Ibpf \
+	-ffile-prefix-map=$(CURDIR)=. -Wall -Wextra -Werror -Wno-unused-parameter \
+	-Wno-address-of-packed-member
+
+.PHONY: programs bpf
+programs: $(foreach p,$(PROGRAMS),$(if $(wildcard $(MAIN_$(p))),$(OUT)/$(p)))
+bpf: $(BPF_SKEL)
+
+build/bpf/%.bpf.o: bpf/%.bpf.c | deps-build
+	@mkdir -p $(@D)
+	$(call say,BPF,$@)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(LLVM_STRIP) -g $@
+build/bpf/%.skel.h: build/bpf/%.bpf.o
+	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@
+
+# Skeletons are generated headers: they must stand before the first compilation that may include
+# them; afterwards the .d files know.
+$(OUT)/obj/%.o: %.c | deps-build $(BPF_SKEL)
+	@mkdir -p $(@D)
+	$(call say,CC,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_$(subst /,_,$*)) -MMD -MP -c $< -o $@
+
+define archive_rule
+$(OUT)/lib$(1).a: $(call objs,$(SRC_$(1)))
+	$$(call say,AR,$$@)rm -f $$@ && ar rcs $$@ $$^
+endef
+$(foreach a,$(ARCHIVES),$(eval $(call archive_rule,$(a))))
+
+define program_rule
+$(OUT)/$(1): $(call objs,$(MAIN_$(1))) $(call arcs,$(call live,$(ARCS_$(1))))
+	$$(call say,LD,$$@)$$(CC) $$(CFLAGS) -o $$@ $$^ $$(LDFLAGS) $$(LDFLAGS_$(1)) \
+		$$(call pkg_libs,$(PKGS_$(1))) -lm
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
+
+-include $(shell find build -name '*.d' 2>/dev/null)
+
+# --- install ------------------------------------------------------------------------------------
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= /etc/systemd/system
+
+.PHONY: install uninstall
+install: programs  ## install programs, unit and an example configuration (PREFIX, DESTDIR)
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/drpc $(DESTDIR)$(UNITDIR)
+	$(Q)install -m 0755 $(foreach p,$(PROGRAMS),$(OUT)/$(p)) $(DESTDIR)$(PREFIX)/bin
+	$(Q)[ -e $(DESTDIR)$(SYSCONFDIR)/drpc/agent.yaml ] || \
+		install -m 0644 deploy/agent.yaml $(DESTDIR)$(SYSCONFDIR)/drpc/agent.yaml
+	$(Q)sed 's,@BINDIR@,$(PREFIX)/bin,g' deploy/systemd/drpc-agent.service.in \
+		> $(DESTDIR)$(UNITDIR)/drpc-agent.service
+	@echo "installed in $(DESTDIR)$(PREFIX)/bin; start with: systemctl enable --now drpc-agent"
+
+uninstall:  ## stop the agent, put every limit back, remove what install installed
+	$(Q)if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then \
+		systemctl disable --now drpc-agent || true; fi
+	$(Q)if [ -z "$(DESTDIR)" ] && [ -x $(PREFIX)/bin/drpc ]; then $(PREFIX)/bin/drpc restore; fi
+	$(Q)rm -f $(foreach p,$(PROGRAMS),$(DESTDIR)$(PREFIX)/bin/$(p)) \
+		$(DESTDIR)$(UNITDIR)/drpc-agent.service
+	@echo "removed; $(DESTDIR)$(SYSCONFDIR)/drpc is kept (delete it by hand if you like)"
