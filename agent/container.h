@@ -20,6 +20,8 @@
 #define DRPC_SLOT_OTHER 0U /* kernel slot of everything over the cap */
 
 struct drpc_deployment;
+struct drpc_series;
+struct drpc_control;
 
 struct drpc_container {
 	char id[DRPC_ID_MAX];	    /* engine's id, or the cgroup's name */
@@ -31,6 +33,11 @@ struct drpc_container {
 	bool engine_known;	    /* the engine's API named it, so its update call works */
 	struct drpc_deployment *deployment;
 	struct drpc_container *next_replica; /* in the deployment */
+	struct drpc_series *series;	     /* monitor's measurements, see monitor/series.h */
+
+	/* The roster's own. */
+	struct drpc_container *prev, *next;
+	uint32_t mark;
 };
 
 struct drpc_deployment {
@@ -38,5 +45,8 @@ struct drpc_deployment {
 	struct drpc_policy policy;
 	struct drpc_container *replicas;
 	uint32_t replica_count;
-	bool paused; /* `drpc pause` */
+	bool paused;			   /* `drpc pause` */
+	char config_error[256];		   /* a label that was refused and why; "" for none */
+	struct drpc_control *control;	   /* the control loop's state, see control.h */
+	struct drpc_deployment *prev, *next; /* the roster's own */
 };

@@ -30,13 +30,18 @@ struct drpc_cgroup_counters {
 #define DRPC_CG_OOM	 0x20U
 #define DRPC_CG_PSI_IO	 0x40U
 
-/* One window: differences of the kernel's slot counters and of the cgroup's totals. */
-struct drpc_window {
+/* One window's counters: differences of the kernel's slot counters and of the cgroup's totals. */
+struct drpc_window_scalars {
 	uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC */
-	uint64_t turns, seen, errors, resets, accepts;
+	uint64_t turns, seen, resets, accepts;
+	uint64_t errors;  /* turns that ended without an answer: closed or reset */
 	int64_t inflight; /* at the end of the window */
 	uint64_t dropped[DRPC_DROP_COUNT];
 	uint64_t sum_ns[DRPC_HIST_COUNT];
-	uint32_t hist[DRPC_HIST_COUNT][DRPC_HIST_BUCKETS];
 	struct drpc_cgroup_counters cg; /* differences; levels (mem_*) as they stand at the end */
+};
+
+struct drpc_window {
+	struct drpc_window_scalars s;
+	uint32_t hist[DRPC_HIST_COUNT][DRPC_HIST_BUCKETS];
 };
