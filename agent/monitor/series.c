@@ -7,6 +7,8 @@
 
 #include "lib/util.h"
 
+#define CELLS ((uint32_t)(DRPC_HIST_COUNT * DRPC_HIST_BUCKETS))
+
 /* One second of traffic, sparse. */
 struct second {
 	struct drpc_window_scalars scalars;
@@ -258,6 +260,11 @@ static int64_t inflight(const struct drpc_slot_shard *slot)
 	return DRPC_MAX(open, 0);
 }
 
+static uint32_t *cell_at(struct drpc_window *window, uint32_t cell)
+{
+	return &window->hist[cell / DRPC_HIST_BUCKETS][cell % DRPC_HIST_BUCKETS];
+}
+
 /* Packs the present second away and begins the next. */
 static int second_close(struct drpc_series *series, uint64_t now_ns)
 {
@@ -268,19 +275,21 @@ static int second_close(struct drpc_series *series, uint64_t now_ns)
 	series->second_ns = now_ns;
 	if (!t)
 		return 0;
-	for (size_t cell = 0; cell < DRPC_HIST_COUNT * DRPC_HIST_BUCKETS; cell++)
-		n += t->second.hist[0][cell] != 0;
+	for (uint32_t cell = 0; cell < CELLS; cell++)
+		n += *cell_at(&t->second, cell) != 0;
 	if (n > 0 || t->second.s.seen > 0) {
 		record = malloc(sizeof(*record) + n * sizeof(record->cells[0]));
 		if (!record)
 			return -ENOMEM;
 		record->scalars = t->second.s;
 		record->n = 0;
-		for (uint32_t cell = 0; cell < DRPC_HIST_COUNT * DRPC_HIST_BUCKETS; cell++) {
-			if (t->second.hist[0][cell] == 0)
+		for (uint32_t cell = 0; cell < CELLS; cell++) {
+			uint32_t count = *cell_at(&t->second, cell);
+
+			if (count == 0)
 				continue;
 			record->cells[record->n].cell = cell;
-			record->cells[record->n++].count = t->second.hist[0][cell];
+			record->cells[record->n++].count = count;
 		}
 	}
 	free(t->history[t->history_at]);
@@ -343,9 +352,8 @@ int drpc_series_push(struct drpc_series *series, uint64_t now_ns,
 
 	memset(recent, 0, sizeof(*recent));
 	if (t) {
-		/* An idle window's histograms are all zero already if the one before was idle. */
-		if (slot || t->window.s.seen > 0 || t->window.s.turns > 0)
-			memset(&t->window, 0, sizeof(t->window));
+		memset(&t->window.s, 0, sizeof(t->window.s));
+		/* Writes every bucket of the window; an idle window's histograms are never read. */
 		if (slot)
 			traffic_delta(t, slot);
 		t->window.s.inflight = inflight(&t->base);
@@ -416,7 +424,7 @@ void drpc_series_since(const struct drpc_series *series, uint64_t since_ns, stru
 			continue;
 		scalars_add(&ret->s, &second->scalars);
 		for (uint32_t c = 0; c < second->n; c++)
-			ret->hist[0][second->cells[c].cell] += second->cells[c].count;
+			*cell_at(ret, second->cells[c].cell) += second->cells[c].count;
 	}
 	if (t->second.s.end_ns > since_ns)
 		drpc_window_add(ret, &t->second);
