@@ -17,27 +17,20 @@
 struct drpc_kernel;
 
 struct drpc_kernel_options {
-	uint32_t max_containers; /* cap; over it everything shares slot 0. 0: 1024 */
+	uint32_t max_containers;   /* cap; over it everything shares slot 0. 0: 1024 */
 	uint64_t map_budget_bytes; /* refused over it. 0: 32 MiB */
 	bool latency, sched, memory, lifecycle, edges, cgroup_iter; /* concerns to load */
-	const char *force_rung; /* tests: "latency=fexit,cgroup=files", NULL for the best there is */
-	int cgroup_root_fd;	/* cgroup2 folder to stay under, -1: the whole mount */
+	const char
+		*force_rung; /* tests: "latency=fexit,cgroup=files", NULL for the best there is */
+	int cgroup_root_fd;  /* cgroup2 folder to stay under, -1: the whole mount */
 };
 
 /* What came of one need: which rung of its ladder holds, or why none does. For `drpc doctor`. */
 struct drpc_hook_status {
-	char need[24];	 /* "data arrived", "application read", ... */
-	char rung[40];	 /* "tp_btf/tcp_probe", ... ; "" where none works */
+	char need[24];	  /* "data arrived", "application read", ... */
+	char rung[40];	  /* "tp_btf/tcp_probe", ... ; "" where none works */
 	char reason[120]; /* why the better rungs were not taken, or what is lost */
 	bool working;
-};
-
-enum drpc_event_kind {
-	DRPC_EVENT_CGROUP_NEW,	/* a cgroup was made: cgroup_id, path */
-	DRPC_EVENT_CGROUP_GONE, /* released: cgroup_id, path */
-	DRPC_EVENT_OOM_KILL,	/* cgroup_id, pid */
-	DRPC_EVENT_EXIT,	/* a container's first process ended: cgroup_id, pid */
-	DRPC_EVENT_SLOW,	/* exemplar: slot, duration_ns, peer */
 };
 
 struct drpc_event {
@@ -47,6 +40,7 @@ struct drpc_event {
 	uint32_t pid, slot;
 	uint64_t duration_ns;
 	const char *path; /* relative to the cgroup2 mount; valid during the callback only */
+	const char *peer; /* DRPC_EVENT_SLOW: "10.0.0.7:5432"; valid during the callback only */
 };
 
 /* One caller -> callee relation, totals since the start. */
@@ -69,7 +63,8 @@ int drpc_kernel_open(const struct drpc_kernel_options *options, struct drpc_kern
 void drpc_kernel_close(struct drpc_kernel **kernel); /* NULL-safe; detaches, nulls */
 
 /* Hook ladder results, valid as long as the handle. */
-const struct drpc_hook_status *drpc_kernel_hooks(const struct drpc_kernel *kernel, size_t *ret_count);
+const struct drpc_hook_status *drpc_kernel_hooks(const struct drpc_kernel *kernel,
+						 size_t *ret_count);
 
 /*
  * Gives a cgroup (and all cgroups below it) the next free slot, or DRPC_SLOT_OTHER over the cap;

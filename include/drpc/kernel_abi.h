@@ -27,6 +27,10 @@ typedef __s64 __drpc_s64;
 
 #include "drpc/hist.h"
 
+/* Slots that are no container's. */
+#define DRPC_SLOT_OTHER 0U	    /* all containers over the cap */
+#define DRPC_SLOT_NONE	0xffffffffU /* not tracked: not counted */
+
 /* One histogram each, per container. The first four describe turns on server-role sockets. */
 enum drpc_hist_kind {
 	DRPC_HIST_TOTAL,   /* data arrived -> last response byte handed to the socket */
@@ -41,20 +45,21 @@ enum drpc_hist_kind {
 
 /* Why a turn that was seen was not paired. seen = turns + sum(dropped) + inflight, always. */
 enum drpc_drop {
-	DRPC_DROP_CLOSED,	/* connection closed before the first response byte */
-	DRPC_DROP_RESET,	/* connection reset before the first response byte */
-	DRPC_DROP_NO_STORAGE,	/* socket storage could not be allocated */
-	DRPC_DROP_MOVED,	/* the socket's container left while the turn was open */
-	DRPC_DROP_CLOCK,	/* timestamps out of order */
+	DRPC_DROP_CLOSED,     /* connection closed before the first response byte */
+	DRPC_DROP_RESET,      /* connection reset before the first response byte */
+	DRPC_DROP_NO_STORAGE, /* socket storage could not be allocated */
+	DRPC_DROP_MOVED,      /* the socket's container left while the turn was open */
+	DRPC_DROP_CLOCK,      /* timestamps out of order */
 	DRPC_DROP_COUNT,
 };
 
 struct drpc_slot_shard {
-	__drpc_u64 seen;     /* turns begun */
-	__drpc_u64 turns;    /* turns paired: first response byte went out */
-	__drpc_u64 accepts;  /* server-role connections established */
-	__drpc_u64 resets;   /* RST received or sent on a server-role connection */
-	__drpc_u64 unread;   /* turns whose read was not seen (splice): their queue share is unknown */
+	__drpc_u64 seen;    /* turns begun */
+	__drpc_u64 turns;   /* turns paired: first response byte went out */
+	__drpc_u64 accepts; /* server-role connections established */
+	__drpc_u64 resets;  /* RST received or sent on a server-role connection */
+	__drpc_u64
+		unread; /* turns whose read was not seen (splice): their queue share is unknown */
 	__drpc_u64 oom_kills;
 	__drpc_u64 ctx_switches;
 	__drpc_u64 reserved;
@@ -69,3 +74,59 @@ _Static_assert(sizeof(struct drpc_slot_shard) == 6080, "layout shared with BPF")
 _Static_assert(sizeof(struct drpc_slot_shard) % 64 == 0, "whole cache lines");
 #endif
 _Static_assert(DRPC_DROP_COUNT <= 8 && DRPC_HIST_COUNT <= 8, "arrays above");
+
+/* Per slot, written by the agent, read by the programs. */
+struct drpc_slot_info {
+	__drpc_u32 epoch; /* changes each time the slot is given out */
+	__drpc_u32 pad;
+	__drpc_u64 slow_ns; /* turns at least as long become exemplars; 0: none */
+};
+
+/* The agent's word to running programs. */
+struct drpc_runtime {
+	__drpc_u32 generation; /* changes with the roster: cached slots are looked up again */
+	__drpc_u32 pad;
+	__drpc_u64 slow_gap_ns; /* least time between two exemplars of one CPU */
+};
+
+/* What could not be recorded, counted per CPU. */
+enum drpc_lost {
+	DRPC_LOST_EVENT, /* ring buffer full */
+	DRPC_LOST_EDGE,	 /* edge table full */
+	DRPC_LOST_COUNT,
+};
+
+enum drpc_event_kind {
+	DRPC_EVENT_CGROUP_NEW,	/* a cgroup was made: cgroup_id, path */
+	DRPC_EVENT_CGROUP_GONE, /* released: cgroup_id, path */
+	DRPC_EVENT_OOM_KILL,	/* cgroup_id, pid */
+	DRPC_EVENT_EXIT,	/* a container's first process ended: cgroup_id, pid */
+	DRPC_EVENT_SLOW,	/* exemplar: slot, duration_ns, peer */
+};
+
+/* Ring buffer records: one of these, told apart by their size. */
+struct drpc_ring_event {
+	__drpc_u32 kind; /* enum drpc_event_kind */
+	__drpc_u32 pid;
+	__drpc_u32 slot;
+	__drpc_u16 peer_port; /* host byte order */
+	__drpc_u16 pad;
+	__drpc_u64 time_ns;
+	__drpc_u64 cgroup_id;
+	__drpc_u64 duration_ns;
+	__drpc_u8 peer[16]; /* IPv6, or IPv4 mapped into it */
+};
+
+#define DRPC_EVENT_PATH 256
+
+struct drpc_ring_path_event {
+	struct drpc_ring_event event;
+	char path[DRPC_EVENT_PATH]; /* relative to the cgroup2 mount, terminated, cut if longer */
+};
+
+#ifndef __VMLINUX_H__
+_Static_assert(sizeof(struct drpc_slot_info) == 16, "layout shared with BPF");
+_Static_assert(sizeof(struct drpc_runtime) == 16, "layout shared with BPF");
+_Static_assert(sizeof(struct drpc_ring_event) == 56, "layout shared with BPF");
+_Static_assert(sizeof(struct drpc_ring_path_event) == 56 + DRPC_EVENT_PATH, "layout shared");
+#endif
