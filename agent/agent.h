@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The node agent as a whole: what it owns, and its life. One thread (the loop's) touches all of it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/config.h"
+#include "agent/loop.h"
+#include "agent/monitor/discover.h"
+#include "agent/monitor/kernel.h"
+#include "agent/plan/planner.h"
+#include "agent/roster.h"
+
+struct drpc_api;
+struct drpc_executor;
+struct drpc_journal;
+struct drpc_engine_link;
+
+struct drpc_agent_stats {
+	uint64_t ticks;
+	uint64_t late_ticks;	 /* began more than half a window late */
+	uint64_t decisions, applied, refused, failed;
+	uint64_t events, rescans;
+	uint64_t tick_ns_last, tick_ns_max, tick_ns_sum; /* CPU time of the tick */
+};
+
+struct drpc_agent {
+	struct drpc_config config;
+	struct drpc_discover discover;
+	struct drpc_loop *loop;
+	struct drpc_roster *roster;
+	struct drpc_kernel *kernel; /* NULL: no BPF here, latency is not measured */
+	struct drpc_planner *planner;
+	struct drpc_planner *fallback; /* reactive; asked where the planner fails */
+	struct drpc_journal *journal;  /* NULL in recommend mode */
+	struct drpc_executor *executor;
+	struct drpc_engine_link *engine; /* NULL: no engine was found */
+	struct drpc_api *api;
+	uint64_t node_mcpu, node_memory_bytes;
+	uint64_t started_realtime_ns;
+	bool cgroup_files; /* counters come from the files, not from the iterator */
+	bool paused;	   /* `drpc pause` without a name */
+	struct drpc_agent_stats stats;
+};
+
+/* Starts everything in order; on failure everything started is taken down again. */
+int drpc_agent_start(const struct drpc_config *config, struct drpc_agent **ret);
+
+/* Runs until SIGINT, SIGTERM or drpc_loop_stop(). Returns the exit status. */
+int drpc_agent_run(struct drpc_agent *agent);
+
+/* Puts every limit back, closes everything. NULL-safe, nulls its argument. */
+void drpc_agent_stop(struct drpc_agent **agent);
+
+/* For the API. `deployment` NULL means all. -ENOENT: there is none of that name. */
+int drpc_agent_pause(struct drpc_agent *agent, const char *deployment, bool paused);
+
+/* Puts original limits back now, and pauses what was restored so that it stays so. */
+int drpc_agent_restore(struct drpc_agent *agent, const char *deployment, unsigned int *ret_count);
