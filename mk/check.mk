@@ -26,11 +26,9 @@ unit:  ## unit and golden tests alone, under ASan + UBSan
 	$(Q)tests/run.sh unit
 
 # --- virtual machine ----------------------------------------------------------------------------
-KERNEL ?= 6.1
-TIMEOUT ?= 300
-export KERNEL TIMEOUT CMD
-
 .PHONY: vm
+vm: export DRPC_VM_CMD := $(value CMD)
 vm: deps-vm  ## run a command on whole cgroup v2: make vm CMD='…' [KERNEL=6.1|6.12] [TIMEOUT=seconds]
-	@[ -n "$$CMD" ] || { echo "usage: make vm CMD='uname -r' [KERNEL=6.1|6.12] [TIMEOUT=300]" >&2; exit 2; }
-	@tests/vm/vm.sh "$$CMD"
+	@[ -n "$$DRPC_VM_CMD" ] || \
+		{ echo "usage: make vm CMD='uname -r' [KERNEL=6.1|6.12] [TIMEOUT=300]" >&2; exit 2; }
+	@tests/vm/vm.sh "$$DRPC_VM_CMD"

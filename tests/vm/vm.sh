@@ -75,8 +75,11 @@ else
 fi
 cp "$here/guest.init" "$work/s/init"
 printf '%s\n' "$1" >"$work/s/command"
-printf 'DRPC_VM_TREE=%q\nDRPC_VM_MODULES=%q\n' "$tree" "$(readlink "$kernel/modules")" \
-	>"$work/s/guest.env"
+quote() { # for the shells of both stages
+	printf "'%s'" "${1//\'/\'\\\'\'}"
+}
+printf 'tree=%s\nmodules=%s\n' "$(quote "$tree")" "$(quote "$(readlink "$kernel/modules")")" \
+	>"$work/s/settings"
 : >"$work/s/out"
 : >"$work/s/err"
 
@@ -86,10 +89,10 @@ image=$kernel/vmlinux
 virtfs() { # TAG PATH OPTIONS; a comma in a path is doubled for QEMU
 	echo "local,mount_tag=$1,path=${2//,/,,},security_model=none,multidevs=remap$3"
 }
-qemu=(qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp "$cpus" -m "$memory"
+qemu=(qemu-system-x86_64 -accel tcg,thread=multi -cpu max -machine q35 -smp "$cpus" -m "$memory"
 	-nodefaults -no-user-config -display none -no-reboot -serial "file:$work/console"
 	-kernel "$image" -initrd "$kernel/initramfs"
-	-append "console=ttyS0 quiet panic=-1 mitigations=off"
+	-append "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable apparmor=0"
 	-virtfs "$(virtfs root / ,readonly=on)"
 	-virtfs "$(virtfs share "$work/s" "")"
 	-virtfs "$(virtfs out "$share" "")")
