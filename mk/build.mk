@@ -9,6 +9,14 @@ SRC_load  := $(filter-out tools/load/main.c,$(wildcard tools/load/*.c))
 SRC_bench := $(filter-out tools/bench/main.c,$(wildcard tools/bench/*.c))
 ARCHIVES  := lib nn agent cli load bench
 
+# --- kernels: one source per instruction set, chosen at run time (nn/isa.h) ---------------------
+# -O3 in every variant: the kernels are loops, and the sanitised tests train networks with them.
+CFLAGS_nn_isa_base := -O3
+ifeq ($(ARCH),x86)
+CFLAGS_nn_isa_avx2 := -O3 -mavx2 -mfma
+CFLAGS_nn_isa_avx512 := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
+endif
+
 # --- programs: name → main, archives in link order, pkg-config modules --------------------------
 PROGRAMS := drpc-agent drpc drpc-load drpc-testbed drpc-bench
 

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Portable vectors for the kernels in nn/kernels_*.h: as wide as the object file's target allows.
+ *
+ * A kernel is one header, compiled once per instruction set by the small files nn/isa_*.c, which
+ * mk/build.mk gives their own -m flags; nn/isa.c picks a set when the program starts. Include this
+ * from those headers only: the width differs from one object file to the next.
+ */
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#define VF_LANES 16
+#elif defined(__AVX2__) && defined(__FMA__)
+#define VF_LANES 8
+#else
+#define VF_LANES 4
+#endif
+
+typedef float vf __attribute__((vector_size(4 * VF_LANES)));
+typedef int32_t vi __attribute__((vector_size(4 * VF_LANES)));
+
+#define VF_INLINE static inline __attribute__((always_inline, unused))
+
+VF_INLINE vf vf_load(const float *p)
+{
+	vf v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+VF_INLINE void vf_store(float *p, vf v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
+VF_INLINE vf vf_set(float x)
+{
+	return x - (vf){0};
+}
+
+/* Lanes of `a` where the mask is set, else of `b`. Masks are what comparisons give: 0 or -1. */
+VF_INLINE vf vf_select(vi mask, vf a, vf b)
+{
+	return (vf)(((vi)a & mask) | ((vi)b & ~mask));
+}
+
+VF_INLINE vf vf_max(vf a, vf b)
+{
+	return vf_select(a > b, a, b);
+}
+
+VF_INLINE vf vf_min(vf a, vf b)
+{
+	return vf_select(a < b, a, b);
+}
+
+/* Sum of the lanes, pairwise: the same order whatever the compiler. */
+VF_INLINE float vf_sum(vf v)
+{
+#if VF_LANES == 16
+	v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+	v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+	v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+#elif VF_LANES == 8
+	v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3);
+	v += __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5);
+#else
+	v += __builtin_shufflevector(v, v, 2, 3, 0, 1);
+#endif
+	return v[0] + v[1];
+}
+
+/* Nearest whole number, for |x| < 2^22: adding 1.5 * 2^23 leaves no bits for a fraction. */
+VF_INLINE vf vf_round(vf x)
+{
+	const float magic = 12582912.0f;
+	vf shifted = x + magic;
+
+	return shifted - magic;
+}
+
+/*
+ * exp(x) - 1 without loss for small x, for x in -87..88 (callers clamp); 2 ulp.
+ * x = k ln2 + r, |r| <= ln2/2: exp(x) - 1 = 2^k (exp(r) - 1) + (2^k - 1), and exp(r) - 1 is a
+ * Taylor series, whose first term left out, r^8/8!, is under a quarter ulp.
+ */
+VF_INLINE vf vf_expm1(vf x)
+{
+	vf k = vf_round(x * 1.44269504f);
+	/* ln2 in two parts: the first has so few bits that k * it is exact. */
+	vf r = x - k * 0.693359375f;
+	vi exponent;
+	vf pow2, series;
+
+	r += k * 2.12194440e-4f;
+	series = r * (1.0f / 5040) + (1.0f / 720);
+	series = series * r + (1.0f / 120);
+	series = series * r + (1.0f / 24);
+	series = series * r + (1.0f / 6);
+	series = series * r + 0.5f;
+	series = series * r * r + r;
+	exponent = __builtin_convertvector(k, vi) + 127;
+	pow2 = (vf)(exponent << 23);
+	return pow2 * series + (pow2 - 1.0f);
+}
+
+/* tanh(x), 3 ulp; exactly odd; NaN stays NaN. */
+VF_INLINE vf vf_tanh(vf x)
+{
+	const vi sign = (vi)x & (vi)vf_set(-0.0f);
+	vf twice = (vf)((vi)x ^ sign) * 2.0f;
+	vf e;
+
+	/* tanh is 1 to the last bit from 9.1 on. NaN compares false and passes. */
+	twice = vf_select(twice > 20.0f, vf_set(20.0f), twice);
+	e = vf_expm1(twice);
+	return (vf)((vi)(e / (e + 2.0f)) | sign);
+}
+
+/* 1 / (1 + exp(-x)); clamped where it is 0 or 1 to single precision. NaN stays NaN. */
+VF_INLINE vf vf_sigmoid(vf x)
+{
+	vf y = vf_select(x < -80.0f, vf_set(-80.0f), x);
+
+	y = vf_select(y > 80.0f, vf_set(80.0f), y);
+	return 1.0f / (2.0f + vf_expm1(-y));
+}
