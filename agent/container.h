@@ -21,6 +21,7 @@
 
 struct drpc_deployment;
 struct drpc_series;
+struct drpc_sample_state;
 struct drpc_control;
 
 struct drpc_container {
@@ -33,7 +34,8 @@ struct drpc_container {
 	bool engine_known;	    /* the engine's API named it, so its update call works */
 	struct drpc_deployment *deployment;
 	struct drpc_container *next_replica; /* in the deployment */
-	struct drpc_series *series;	     /* monitor's measurements, see monitor/series.h */
+	struct drpc_series *series;	     /* measurements, see monitor/series.h */
+	struct drpc_sample_state *sample;    /* the sampler's own */
 
 	/* The roster's own. */
 	struct drpc_container *prev, *next;

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/monitor/sampler.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/monitor/cgroup_files.h"
+#include "agent/monitor/series.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+struct drpc_sampler {
+	struct drpc_kernel *kernel;
+	struct drpc_cgroup_roots roots;
+	bool iterator;	      /* the kernel's pass works */
+	uint32_t file_groups; /* DRPC_CG_* groups that only the files have, as seen so far */
+};
+
+/* What the sampler keeps per container, beside the series. */
+struct drpc_sample_state {
+	struct drpc_cgroup_files *files;
+	struct drpc_cgroup_counters from_files; /* last reading */
+	uint64_t cpu_usage_usec;		/* when that was */
+	uint64_t activity;			/* kernel's, at the last window */
+	bool read_once;
+};
+
+int drpc_sampler_new(struct drpc_kernel *kernel, struct drpc_sampler **ret)
+{
+	struct drpc_sampler *sampler = calloc(1, sizeof(*sampler));
+	int r;
+
+	if (!sampler)
+		return -ENOMEM;
+	sampler->kernel = kernel;
+	sampler->roots = DRPC_CGROUP_ROOTS_NONE;
+	r = drpc_cgroup_roots_open(&sampler->roots);
+	if (r < 0) {
+		free(sampler);
+		return r;
+	}
+	sampler->iterator = kernel && drpc_kernel_scan_cgroups(kernel) == 0;
+	*ret = sampler;
+	return 0;
+}
+
+void drpc_sampler_free(struct drpc_sampler **sampler)
+{
+	if (!*sampler)
+		return;
+	drpc_cgroup_roots_close(&(*sampler)->roots);
+	free(*sampler);
+	*sampler = NULL;
+}
+
+int drpc_sampler_attach(struct drpc_sampler *sampler, struct drpc_container *container)
+{
+	struct drpc_cgroup_paths paths = {.v2 = container->cgroup};
+	char v1_cpu[PATH_MAX], v1_memory[PATH_MAX];
+	struct drpc_sample_state *state;
+	int r;
+
+	if (!container->series) {
+		r = drpc_series_new(&container->series);
+		if (r < 0)
+			return r;
+	}
+	if (!container->sample) {
+		container->sample = calloc(1, sizeof(*container->sample));
+		if (!container->sample)
+			return -ENOMEM;
+	}
+	state = container->sample;
+	drpc_cgroup_files_close(&state->files);
+	if (container->init_pid > 0 &&
+	    drpc_cgroup_v1_paths(container->init_pid, v1_cpu, v1_memory, PATH_MAX) == 0) {
+		paths.v1_cpu = v1_cpu[0] ? v1_cpu : NULL;
+		paths.v1_memory = v1_memory[0] ? v1_memory : NULL;
+	}
+	return drpc_cgroup_files_open(&sampler->roots, &paths, &state->files);
+}
+
+void drpc_sampler_detach(struct drpc_container *container)
+{
+	if (container->sample)
+		drpc_cgroup_files_close(&container->sample->files);
+	free(container->sample);
+	container->sample = NULL;
+	drpc_series_free(&container->series);
+}
+
+/* Fills in the groups that `into` lacks. */
+static void counters_merge(struct drpc_cgroup_counters *into,
+			   const struct drpc_cgroup_counters *from)
+{
+	uint32_t missing = from->valid & ~into->valid;
+
+	if (missing & DRPC_CG_CPU)
+		into->cpu_usage_usec = from->cpu_usage_usec;
+	if (missing & DRPC_CG_THROTTLE) {
+		into->nr_periods = from->nr_periods;
+		into->nr_throttled = from->nr_throttled;
+		into->throttled_usec = from->throttled_usec;
+	}
+	if (missing & DRPC_CG_PSI_CPU) {
+		into->cpu_some_usec = from->cpu_some_usec;
+		into->cpu_full_usec = from->cpu_full_usec;
+	}
+	if (missing & DRPC_CG_PSI_MEM) {
+		into->mem_some_usec = from->mem_some_usec;
+		into->mem_full_usec = from->mem_full_usec;
+	}
+	if (missing & DRPC_CG_PSI_IO) {
+		into->io_some_usec = from->io_some_usec;
+		into->io_full_usec = from->io_full_usec;
+	}
+	if (missing & DRPC_CG_MEM) {
+		into->mem_current_bytes = from->mem_current_bytes;
+		into->mem_working_set_bytes = from->mem_working_set_bytes;
+	}
+	if (missing & DRPC_CG_OOM)
+		into->oom_kills = from->oom_kills;
+	into->valid |= missing;
+}
+
+static void sample_cgroup(struct drpc_sampler *sampler, struct drpc_container *c,
+			  struct drpc_cgroup_counters *ret)
+{
+	struct drpc_sample_state *state = c->sample;
+	bool from_iterator;
+
+	memset(ret, 0, sizeof(*ret));
+	from_iterator = sampler->iterator && c->slot != DRPC_SLOT_OTHER &&
+			drpc_kernel_cgroup(sampler->kernel, c->slot, ret);
+	if (!state->files)
+		return;
+	/* Once read, we know which groups only the files have; none: leave them alone. */
+	if (from_iterator && state->read_once &&
+	    ((state->from_files.valid & ~ret->valid) == 0 ||
+	     ret->cpu_usage_usec == state->cpu_usage_usec)) {
+		counters_merge(ret, &state->from_files);
+		return;
+	}
+	if (drpc_cgroup_files_read(state->files, &state->from_files) < 0)
+		return;
+	state->read_once = true;
+	state->cpu_usage_usec = ret->cpu_usage_usec;
+	if (from_iterator)
+		sampler->file_groups |= state->from_files.valid & ~ret->valid;
+	counters_merge(ret, &state->from_files);
+}
+
+static void sample_container(struct drpc_sampler *sampler, struct drpc_container *c,
+			     uint64_t now_ns)
+{
+	struct drpc_sample_state *state = c->sample;
+	struct drpc_slot_shard slot;
+	struct drpc_cgroup_counters cg;
+	bool moved = false;
+
+	sample_cgroup(sampler, c, &cg);
+	if (sampler->kernel && c->slot != DRPC_SLOT_OTHER) {
+		uint64_t activity = drpc_kernel_activity(sampler->kernel, c->slot);
+
+		/* A slot's former owner may have left counts: the first window reads the base. */
+		moved = activity != state->activity;
+		state->activity = activity;
+		if (moved)
+			drpc_kernel_read_slot(sampler->kernel, c->slot, &slot);
+	}
+	if (drpc_series_push(c->series, now_ns, moved ? &slot : NULL, &cg) < 0)
+		drpc_warn("monitor: no memory for the measurements of %s, ignoring", c->name);
+}
+
+void drpc_sampler_tick(struct drpc_sampler *sampler, struct drpc_roster *roster, uint64_t now_ns)
+{
+	struct drpc_container *c = NULL;
+
+	if (sampler->iterator && drpc_kernel_scan_cgroups(sampler->kernel) < 0) {
+		drpc_warn("monitor: the cgroup iterator stopped working, reading files instead");
+		sampler->iterator = false;
+	}
+	while ((c = drpc_roster_next(roster, c))) {
+		if (c->series && c->sample)
+			sample_container(sampler, c, now_ns);
+	}
+}
+
+const char *drpc_sampler_source(const struct drpc_sampler *sampler)
+{
+	if (!sampler->iterator)
+		return "files";
+	return sampler->file_groups ? "cgroup iterator and files" : "cgroup iterator";
+}
