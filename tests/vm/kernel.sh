@@ -24,10 +24,13 @@ case $series in
 esac
 [ "$(uname -m)" = x86_64 ] || die "the virtual machine is x86_64 only, this is $(uname -m)"
 
+PATH=$PATH:/usr/sbin:/sbin
 umask 022
 mkdir -p "$cache" || die "cannot make $cache; set DRPC_CACHE to a folder that can be written"
 exec 9>"$cache/$series.lock"
 flock 9
+temp=$(mktemp -d "$cache/temp.XXXXXX")
+trap 'rm -rf "$temp"' EXIT
 
 # --- where the kernel lies: root/boot/vmlinuz-RELEASE and root/lib/modules/RELEASE ---------------
 newest() {
@@ -45,7 +48,7 @@ usable() {
 }
 
 fetch() {
-	local package temp
+	local package
 	command -v apt-get >/dev/null ||
 		die "no kernel $series in /boot, and no apt-get to fetch $meta; install a full $series kernel"
 	package=$(apt-cache depends "$meta" 2>/dev/null | awk '$1 == "Depends:" { print $2; exit }')
@@ -58,9 +61,6 @@ fetch() {
 	[ "${DRPC_INSTALL:-yes}" != no ] ||
 		die "kernel package $package is missing and may not be fetched (DRPC_INSTALL=no)"
 	echo "vm: unpacking Debian package $package into $cache (once, not installed)" >&2
-	temp=$(mktemp -d "$cache/fetch.XXXXXX")
-	# shellcheck disable=SC2064 # the folder's name is to be expanded now
-	trap "rm -rf '$temp'" EXIT
 	(cd "$temp" && chmod 755 . && apt-get -q download "$package" >fetch.log 2>&1) || {
 		tail -n 5 "$temp/fetch.log" >&2
 		die "cannot download $package"
@@ -88,14 +88,29 @@ fi
 image=$(newest "$root")
 release=${image##*/vmlinuz-}
 
+# unwrap BZIMAGE OUT: finds the compressed kernel by its magic number (which may occur by chance, too).
+unwrap() {
+	local kind magic offset
+	for kind in "xz -dc --single-stream:\xfd7zXZ" "zstd -qdc:\x28\xb5\x2f\xfd"; do
+		magic=$(printf '%b' "${kind#*:}")
+		for offset in $(LC_ALL=C grep -abo "$magic" "$1" | cut -d: -f1); do
+			# What follows the kernel in the file makes the decompressor complain.
+			# shellcheck disable=SC2086 # a command and its options
+			tail -c +$((offset + 1)) "$1" | ${kind%%:*} >"$2" 2>/dev/null || true
+			if [ "$(head -c 4 "$2" | tail -c 3)" = ELF ]; then
+				return 0
+			fi
+		done
+	done
+	rm -f "$2"
+	return 1
+}
+
 # --- what is made of it, keyed by everything that goes in --------------------------------------
 busybox=$(command -v busybox) || die "busybox is missing (Debian package busybox-static)"
 key=$(cat "$image" "$here/kernel.sh" "$here/initramfs.init" "$busybox" | sha256sum | cut -c1-12)
 out=$cache/$release-$key
 if [ ! -e "$out/initramfs" ]; then
-	temp=$(mktemp -d "$cache/make.XXXXXX")
-	# shellcheck disable=SC2064
-	trap "rm -rf '$temp'" EXIT
 	mkdir -p "$temp/out" "$temp/tree"/{bin,modules,proc,dev,lower,rw,new}
 
 	cp -L "$busybox" "$temp/tree/bin/busybox"
@@ -116,19 +131,13 @@ if [ ! -e "$out/initramfs" ]; then
 	# Not compressed: the emulated processor would unpack it, some ten times slower than this one.
 	(cd "$temp/tree" && find . | cpio -o -H newc --quiet) >"$temp/out/initramfs"
 
-	# For the same reason the machine boots the plain ELF image that Debian's bzImage wraps.
-	offset=$(LC_ALL=C grep -abom 1 $'\xfd7zXZ' "$image" | head -n 1 | cut -d: -f1)
-	if [ -n "$offset" ]; then
-		tail -c +$((offset + 1)) "$image" | xz -dc --single-stream >"$temp/out/vmlinux" 2>/dev/null || true
-	fi
-	if [ "$(head -c 4 "$temp/out/vmlinux" 2>/dev/null | tail -c 3)" != ELF ]; then
-		rm -f "$temp/out/vmlinux"
-		cp "$image" "$temp/out/bzImage"
-	fi
+	# For the same reason the machine boots the plain ELF image that the bzImage wraps.
+	unwrap "$image" "$temp/out/vmlinux" || cp "$image" "$temp/out/bzImage"
 	echo "$release" >"$temp/out/release"
 	ln -s "$root/lib/modules/$release" "$temp/out/modules"
 	chmod 755 "$temp/out"
-	rm -rf "$out"
+	# Earlier makes, unless a machine may be starting from one just now.
+	find "$cache" -maxdepth 1 -name "$release-*" -mmin +60 -exec rm -rf {} +
 	mv -T "$temp/out" "$out"
 fi
 echo "$out"
