@@ -93,6 +93,37 @@ struct cgroup {
 	struct kernfs_node *kn;
 };
 
+/* --- tasks ------------------------------------------------------------------------------------ */
+struct css_set {
+	struct cgroup *dfl_cgrp; /* the task's place in the cgroup2 hierarchy */
+};
+
+struct sched_info {
+	unsigned long long run_delay;	/* sum of the waits that ended, rq clock, ns */
+	unsigned long long last_queued; /* rq clock since when the task waits, 0: it does not */
+};
+
+struct rq {
+	u64 clock; /* sched_clock() of its last update */
+};
+
+struct cfs_rq {
+	struct rq *rq; /* of the task's CPU */
+};
+
+struct sched_entity {
+	struct cfs_rq *cfs_rq; /* set for tasks of every class */
+};
+
+struct task_struct {
+	unsigned int __state;
+	pid_t pid;
+	pid_t tgid;
+	struct sched_entity se;
+	struct css_set *cgroups;
+	struct sched_info sched_info;
+};
+
 /* --- sockets ---------------------------------------------------------------------------------- */
 struct in6_addr {
 	union {
@@ -139,9 +170,9 @@ struct tcp_sock {
 	u64 tcp_clock_cache; /* CLOCK_MONOTONIC, ns: last segment received or sent */
 	u32 rcv_nxt;	     /* next byte expected from the peer */
 	u32 copied_seq;	     /* next byte the application will read */
-	u32 snd_una;
-	u32 snd_nxt;
-	u32 write_seq;
+	u32 snd_una;	     /* oldest byte not yet acknowledged */
+	u32 write_seq;	     /* one past the last byte the application has written */
+	u64 first_tx_mstamp; /* CLOCK_MONOTONIC, us: when what was last acknowledged had been sent */
 };
 
 struct sk_buff {
