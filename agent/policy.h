@@ -32,7 +32,7 @@ void drpc_policy_defaults(struct drpc_policy *policy, uint64_t node_mcpu, uint64
 
 /*
  * Sets one key ("slo-p99", "min-cpu", "max-cpu", "min-memory", "max-memory", "replicas",
- * "brownout", "mode", "cpu-step", "memory-step"; no prefix) from its text. Accepted forms:
+ * "brownout", "mode", "cpu-step", "memory-step", "memory-managed"; no prefix) from its text. Forms:
  * durations 250us 200ms 1.5s; CPU 0.5 or 500m; memory 64Mi 1Gi 500M 1000000; replicas N or A..B;
  * booleans true|false; modes off|recommend|act; steps 20% or 0.2.
  * On failure returns -EINVAL (bad value) or -ENOENT (unknown key), leaves *policy untouched, and
