@@ -18,6 +18,8 @@ struct drpc_api;
 struct drpc_executor;
 struct drpc_journal;
 struct drpc_engine_link;
+struct drpc_sampler;
+struct drpc_watch;
 
 struct drpc_agent_stats {
 	uint64_t ticks;
@@ -33,6 +35,8 @@ struct drpc_agent {
 	struct drpc_loop *loop;
 	struct drpc_roster *roster;
 	struct drpc_kernel *kernel; /* NULL: no BPF here, latency is not measured */
+	struct drpc_sampler *sampler;
+	struct drpc_watch *watch;
 	struct drpc_planner *planner;
 	struct drpc_planner *fallback; /* reactive; asked where the planner fails */
 	struct drpc_journal *journal;  /* NULL in recommend mode */
@@ -41,8 +45,7 @@ struct drpc_agent {
 	struct drpc_api *api;
 	uint64_t node_mcpu, node_memory_bytes;
 	uint64_t started_realtime_ns;
-	bool cgroup_files; /* counters come from the files, not from the iterator */
-	bool paused;	   /* `drpc pause` without a name */
+	bool paused; /* `drpc pause` without a name */
 	struct drpc_agent_stats stats;
 };
 

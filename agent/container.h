@@ -32,6 +32,7 @@ struct drpc_container {
 	uint32_t slot;		    /* kernel slot, DRPC_SLOT_OTHER when over the cap */
 	int32_t init_pid;	    /* for its network namespace; 0 unknown */
 	bool engine_known;	    /* the engine's API named it, so its update call works */
+	bool seeded;		    /* its namespace's open sockets were looked through */
 	struct drpc_deployment *deployment;
 	struct drpc_container *next_replica; /* in the deployment */
 	struct drpc_series *series;	     /* measurements, see monitor/series.h */

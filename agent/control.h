@@ -10,7 +10,7 @@
 
 #include "agent/agent.h"
 #include "agent/container.h"
-#include "agent/monitor/view.h"
+#include "agent/monitor/observe.h"
 #include "agent/plan/decision.h"
 #include "agent/plan/forecast.h"
 #include "agent/plan/guard.h"
@@ -18,19 +18,23 @@
 
 struct drpc_control {
 	struct drpc_forecast forecast;
-	struct drpc_observation observation; /* of the last tick */
-	struct drpc_view view;		     /* the windows that observation was made from */
-	struct drpc_limits limits;	     /* in force on each replica, as last read */
+	struct drpc_observed observed; /* at the last tick */
+	struct drpc_limits limits;     /* in force on each replica, as last read */
 	bool limits_known;
 	uint64_t changed_ns; /* when a limit was last changed: older windows do not count */
-	uint64_t window_ns;  /* end of the newest window */
-	struct drpc_guard guard;
+	struct drpc_guard_state guard;
 	struct drpc_decision_ring decisions;
+	uint64_t outcome_id; /* decision that waits for its outcome; 0: none */
 	char last_action[160]; /* in words, for `ls` and `top`; "" before the first */
+
+	/* During a tick. */
+	float raw[DRPC_OUT_COUNT];
+	const char *planner;
+	bool waiting; /* a change is under way: nothing is decided */
 };
+
+/* The state of a deployment, made at its first use; NULL without memory. */
+struct drpc_control *drpc_control_of(struct drpc_deployment *deployment);
 
 /* One control tick: sample → observe → decide → guard → apply → record, for everybody. */
 void drpc_control_tick(struct drpc_agent *agent, uint64_t now_ns);
-
-/* Reads the limits in force of a deployment's replicas (start, and after foreign changes). */
-void drpc_control_read_limits(struct drpc_agent *agent, struct drpc_deployment *deployment);

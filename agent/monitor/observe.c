@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/monitor/observe.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "agent/monitor/series.h"
+#include "lib/hist.h"
+#include "lib/util.h"
+
+/*
+ * A 99th percentile of fewer requests than this is the slowest request: older seconds are then
+ * looked at too, up to LOOK_BACK_NS, as long as they lie after the last change.
+ */
+#define TURNS_WANTED 100
+#define LOOK_BACK_NS (10 * DRPC_NSEC_PER_SEC)
+
+#define FORECAST_AHEAD_NS (5 * DRPC_NSEC_PER_SEC)
+
+/* Adds the replicas' windows up; usage and levels of the busiest and fullest go to *ret. */
+static void merge_replicas(const struct drpc_deployment *d, uint64_t since_ns,
+			   struct drpc_window *sum, struct drpc_observed *ret)
+{
+	memset(sum, 0, sizeof(*sum));
+	for (const struct drpc_container *c = d->replicas; c; c = c->next_replica) {
+		struct drpc_window w;
+		uint64_t span_usec, mcpu;
+		int64_t inflight = sum->s.inflight;
+		uint64_t current = sum->s.cg.mem_current_bytes;
+		uint64_t working_set = sum->s.cg.mem_working_set_bytes;
+
+		if (!c->series || drpc_series_recent(c->series, since_ns, &w) == 0)
+			continue;
+		drpc_window_add(sum, &w);
+		/* Levels add up over replicas, while windows of one replica replace them. */
+		sum->s.inflight += inflight;
+		sum->s.cg.mem_current_bytes += current;
+		sum->s.cg.mem_working_set_bytes += working_set;
+
+		span_usec = DRPC_MAX((w.s.end_ns - w.s.start_ns) / 1000, 1UL);
+		mcpu = w.s.cg.cpu_usage_usec * 1000 / span_usec;
+		ret->cpu_usage_mcpu = DRPC_MAX(ret->cpu_usage_mcpu, mcpu);
+		ret->mem_use_bytes = DRPC_MAX(ret->mem_use_bytes, w.s.cg.mem_current_bytes);
+		ret->mem_working_set_bytes =
+			DRPC_MAX(ret->mem_working_set_bytes, w.s.cg.mem_working_set_bytes);
+		ret->window_end_ns = DRPC_MAX(ret->window_end_ns, w.s.end_ns);
+		ret->replicas++;
+	}
+}
+
+static double p99_ns(const struct drpc_deployment *d, const struct drpc_window *near,
+		     uint64_t since_ns, uint64_t now_ns)
+{
+	uint64_t oldest = now_ns - DRPC_MIN(now_ns, LOOK_BACK_NS);
+	struct drpc_window far = {0};
+
+	if (near->s.turns >= TURNS_WANTED)
+		return drpc_hist_quantile_ns(near->hist[DRPC_HIST_TOTAL], 0.99);
+	for (const struct drpc_container *c = d->replicas; c; c = c->next_replica) {
+		struct drpc_window w;
+
+		if (!c->series)
+			continue;
+		drpc_series_since(c->series, DRPC_MAX(since_ns, oldest), &w);
+		drpc_window_add(&far, &w);
+	}
+	/* Whole seconds may all lie before the last change; the near windows then stand alone. */
+	return drpc_hist_quantile_ns(
+		(far.s.turns > near->s.turns ? &far : near)->hist[DRPC_HIST_TOTAL], 0.99);
+}
+
+static double mean_share(uint64_t usec, double whole_sec)
+{
+	return whole_sec > 0 ? fmin((double)usec / 1e6 / whole_sec, 1) : 0;
+}
+
+static float finite_ratio(double part, double whole)
+{
+	double ratio = whole > 0 ? part / whole : 0;
+
+	return isfinite(ratio) && ratio > 0 ? (float)fmin(ratio, 1e6) : 0;
+}
+
+void drpc_observe(const struct drpc_deployment *deployment, const struct drpc_limits *limits,
+		  uint64_t since_ns, uint64_t now_ns, struct drpc_forecast *forecast,
+		  struct drpc_observed *ret)
+{
+	const struct drpc_policy *policy = &deployment->policy;
+	uint64_t mcpu = DRPC_MIN(drpc_limits_cpu_mcpu(limits), policy->max_cpu_mcpu);
+	uint64_t bytes = DRPC_MIN(DRPC_MIN(limits->mem_max_bytes, limits->mem_high_bytes),
+				  policy->max_memory_bytes);
+	struct drpc_view *v = &ret->view;
+	float *f = ret->observation.features;
+	struct drpc_window sum;
+	double n;
+
+	memset(ret, 0, sizeof(*ret));
+	merge_replicas(deployment, since_ns, &sum, ret);
+	drpc_view_window(&sum, v);
+	v->p99_ms = p99_ns(deployment, &sum, since_ns, now_ns) / 1e6;
+	n = DRPC_MAX(ret->replicas, 1U);
+	v->cpu_usage_cores /= n;
+	v->memory_usage_mib /= n;
+	v->cpu_pressure = mean_share(sum.s.cg.cpu_some_usec, n * v->span_sec);
+	v->memory_pressure = mean_share(sum.s.cg.mem_some_usec, n * v->span_sec);
+	if (ret->replicas > 0)
+		drpc_forecast_push(forecast, now_ns, v->rate_rps);
+
+	f[DRPC_F_CPU_UTIL] = finite_ratio(v->cpu_usage_cores * 1000, (double)mcpu);
+	f[DRPC_F_MEM_UTIL] = finite_ratio(v->memory_usage_mib * (double)DRPC_MIB, (double)bytes);
+	f[DRPC_F_REPLICAS] = (float)deployment->replica_count;
+	f[DRPC_F_RATE] = finite_ratio(v->rate_rps, 1000);
+	f[DRPC_F_RATE_PRED] = finite_ratio(drpc_forecast_rate(forecast, FORECAST_AHEAD_NS), 1000);
+	f[DRPC_F_P99_SLO] = finite_ratio(v->p99_ms * 1e6, (double)policy->slo_p99_ns);
+	f[DRPC_F_QUEUE_SHARE] = (float)v->queue_share;
+	f[DRPC_F_CPU_PRESSURE] = (float)v->cpu_pressure;
+	f[DRPC_F_THROTTLED] = (float)v->throttled_share;
+	f[DRPC_F_MEM_PRESSURE] = (float)v->memory_pressure;
+	ret->observation.now_ns = now_ns;
+	ret->observation.coverage = v->coverage;
+}
