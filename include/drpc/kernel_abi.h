@@ -86,7 +86,28 @@ struct drpc_slot_info {
 struct drpc_runtime {
 	__drpc_u32 generation; /* changes with the roster: cached slots are looked up again */
 	__drpc_u32 pad;
+	__drpc_u64 slow_min_ns; /* the least slow_ns of all slots; ~0: none has one */
 	__drpc_u64 slow_gap_ns; /* least time between two exemplars of one CPU */
+	__drpc_u64 reserved;
+};
+
+/* A caller's slot and the address it called; one entry of the edge table each. */
+struct drpc_edge_key {
+	__drpc_u64 netns;   /* cookie of the network namespace where addr is a loopback one, else 0 */
+	__drpc_u8 addr[16]; /* IPv6, or IPv4 mapped into it */
+	__drpc_u32 slot;    /* of the caller; 0 in endpoint keys */
+	__drpc_u16 port;    /* host byte order */
+	__drpc_u16 pad;
+};
+
+struct drpc_edge_counts {
+	__drpc_u64 count, sum_ns, failures;
+	__drpc_u32 hist[DRPC_HIST_BUCKETS];
+};
+
+/* Whose connections an address and port serve: learnt from server-role connections. */
+struct drpc_endpoint {
+	__drpc_u32 slot, epoch;
 };
 
 /* What could not be recorded, counted per CPU. */
@@ -126,7 +147,9 @@ struct drpc_ring_path_event {
 
 #ifndef __VMLINUX_H__
 _Static_assert(sizeof(struct drpc_slot_info) == 16, "layout shared with BPF");
-_Static_assert(sizeof(struct drpc_runtime) == 16, "layout shared with BPF");
+_Static_assert(sizeof(struct drpc_edge_key) == 32, "layout shared with BPF");
+_Static_assert(sizeof(struct drpc_edge_counts) == 864, "layout shared with BPF");
+_Static_assert(sizeof(struct drpc_runtime) == 32, "layout shared with BPF");
 _Static_assert(sizeof(struct drpc_ring_event) == 56, "layout shared with BPF");
 _Static_assert(sizeof(struct drpc_ring_path_event) == 56 + DRPC_EVENT_PATH, "layout shared");
 #endif
