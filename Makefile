@@ -13,7 +13,7 @@ all: programs  ## build every program (BUILD=release|asan|tsan, CC=gcc|clang)
 
 .PHONY: help
 help:  ## list the targets
-	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: clean
 clean:  ## remove everything that was built

@@ -1,29 +1,70 @@
-# Tests and lint.
+# Tests, lint, fuzzing, benchmarks, the virtual machine. docs/testing.md tells how to add to them.
 #
-# tests/unit/FOLDER/**/*.c and tests/golden/*.c form one Criterion program per folder; shell and
-# program suites print TAP. tests/run.sh runs what it is given, counts, lists the skips and ends
-# with "N passed, N failed, N skipped".
+#   tests/unit/FOLDER/**/*.c   one Criterion program per folder; tests/golden/*.c one more
+#   tests/thread/NAME.c        a TAP program each (tests/lib/tap.h), under ThreadSanitizer
+#   tests/bpf/NAME.c, NAME.sh  a TAP program or script each; with tests/bpf/lib/*.c
+#   tests/fuzz/NAME.c          a libFuzzer target each; seeds in tests/fuzz/corpus/NAME/
+#   tests/e2e/*.sh             TAP scripts for this machine
+#   tests/vm/suite/*.sh        TAP scripts for the virtual machine
+# tests/run.sh runs them, counts, lists the skips and ends with "N passed, N failed, N skipped".
 
 UNIT_FOLDERS := $(patsubst tests/unit/%/,%,$(wildcard tests/unit/*/))
-UNIT_BINS := $(foreach f,$(UNIT_FOLDERS),$(OUT)/tests/unit-$(f)) \
+UNIT_BINS := $(foreach f,$(UNIT_FOLDERS),$(if $(shell find tests/unit/$(f) -name '*.c'),$(OUT)/tests/unit-$(f))) \
 	$(if $(wildcard tests/golden/*.c),$(OUT)/tests/golden)
+plain = $(patsubst tests/$(1)/%.c,$(OUT)/tests/$(1)-%,$(wildcard tests/$(1)/*.c))
+THREAD_BINS := $(call plain,thread)
+BPF_BINS := $(call plain,bpf)
 
-TEST_ARCS := $(call live,cli load agent nn lib)
+TEST_ARCS := $(call live,cli bench load agent nn lib)
 TEST_PKGS := $(AGENT_PKGS) criterion openblas
 
-define unit_rule
-$(OUT)/tests/$(1): $$(call objs,$$(shell find $(2) -name '*.c' 2>/dev/null)) $$(call arcs,$$(TEST_ARCS))
+# $(1) name below $(OUT)/tests, $(2) sources
+define test_rule
+$(OUT)/tests/$(1): $$(call objs,$(2)) $$(call arcs,$$(TEST_ARCS))
 	@mkdir -p $$(@D)
 	$$(call say,LD,$$@)$$(CC) $$(CFLAGS) -o $$@ $$^ $$(LDFLAGS) $$(call pkg_libs,$$(TEST_PKGS)) -lm
 endef
-$(foreach f,$(UNIT_FOLDERS),$(eval $(call unit_rule,unit-$(f),tests/unit/$(f))))
-$(eval $(call unit_rule,golden,tests/golden))
+$(foreach f,$(UNIT_FOLDERS),$(eval $(call test_rule,unit-$(f),\
+	$(shell find tests/unit/$(f) -name '*.c') tests/lib/criterion_limit.c)))
+$(eval $(call test_rule,golden,$(wildcard tests/golden/*.c) tests/lib/criterion_limit.c))
+$(foreach f,$(wildcard tests/thread/*.c),$(eval $(call test_rule,thread-$(basename $(notdir $(f))),$(f))))
+$(foreach f,$(wildcard tests/bpf/*.c),$(eval $(call test_rule,bpf-$(basename $(notdir $(f))),\
+	$(f) $(wildcard tests/bpf/lib/*.c))))
 
-.PHONY: unit unit-bins
+.PHONY: unit-bins bpf-bins thread-bins
 unit-bins: deps-test $(UNIT_BINS)
+bpf-bins: deps-test $(BPF_BINS)
+thread-bins: deps-test $(THREAD_BINS)
+
+# Sub-makes use every processor, unless the caller chose a number.
+SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
+.PHONY: test unit test-tsan test-bpf test-e2e test-vm
+test:  ## everything: unit, golden, threads, BPF, end to end here and in the virtual machine
+	@mk/deps.sh build test demo vm
+	$(Q)$(SUBMAKE) BUILD=release programs
+	$(Q)$(SUBMAKE) BUILD=asan unit-bins bpf-bins
+	$(Q)$(SUBMAKE) BUILD=tsan thread-bins
+	$(Q)tests/run.sh unit thread bpf e2e vm
 unit:  ## unit and golden tests alone, under ASan + UBSan
-	$(Q)$(MAKE) --no-print-directory BUILD=asan unit-bins
+	$(Q)$(SUBMAKE) BUILD=asan unit-bins
 	$(Q)tests/run.sh unit
+test-tsan:  ## what two threads touch, under ThreadSanitizer
+	$(Q)$(SUBMAKE) BUILD=tsan thread-bins
+	$(Q)tests/run.sh thread
+test-bpf:  ## BPF programs on the running kernel
+	$(Q)$(SUBMAKE) BUILD=release programs
+	$(Q)$(SUBMAKE) BUILD=asan bpf-bins
+	$(Q)tests/run.sh bpf
+test-e2e:  ## end to end on this machine
+	@mk/deps.sh build test demo
+	$(Q)$(SUBMAKE) BUILD=release programs
+	$(Q)tests/run.sh e2e
+test-vm:  ## what needs cgroup v2, fentry or another kernel, in the virtual machine [VM_KERNELS='6.1 6.12']
+	@mk/deps.sh build test vm
+	$(Q)$(SUBMAKE) BUILD=release programs
+	$(Q)$(SUBMAKE) BUILD=asan bpf-bins
+	$(Q)tests/run.sh vm
 
 # --- virtual machine ----------------------------------------------------------------------------
 .PHONY: vm
@@ -32,3 +73,65 @@ vm: deps-vm  ## run a command on whole cgroup v2: make vm CMD='…' [KERNEL=6.1|
 	@[ -n "$$DRPC_VM_CMD" ] || \
 		{ echo "usage: make vm CMD='uname -r' [KERNEL=6.1|6.12] [TIMEOUT=300]" >&2; exit 2; }
 	@tests/vm/vm.sh "$$DRPC_VM_CMD"
+
+# --- fuzzing: parsers of what comes from outside ------------------------------------------------
+FUZZ_SECONDS ?= 20
+FUZZ_NAMES := $(basename $(notdir $(wildcard tests/fuzz/*.c)))
+
+define fuzz_rule
+$(OUT)/tests/fuzz-$(1): $$(call objs,tests/fuzz/$(1).c) $$(call arcs,$$(TEST_ARCS))
+	@mkdir -p $$(@D)
+	$$(call say,LD,$$@)$$(CC) $$(CFLAGS) -fsanitize=fuzzer -o $$@ $$^ $$(LDFLAGS) \
+		$$(call pkg_libs,$$(TEST_PKGS)) -lm
+endef
+$(foreach f,$(FUZZ_NAMES),$(eval $(call fuzz_rule,$(f))))
+
+.PHONY: fuzz fuzz-bins
+fuzz-bins: deps-test $(FUZZ_NAMES:%=$(OUT)/tests/fuzz-%)
+fuzz:  ## feed the parsers broken input for FUZZ_SECONDS=20 each [FUZZ_NAMES='…']
+	$(Q)$(SUBMAKE) BUILD=fuzz CC=$(CLANG) fuzz-bins
+	$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_NAMES)
+
+# --- benchmarks and demo ------------------------------------------------------------------------
+BENCH ?= hist inference tick capture overhead
+
+.PHONY: bench demo
+bench: deps-test programs  ## measure; prints {name, unit, value} lists [BENCH='hist tick …']
+	$(Q)for name in $(BENCH); do $(OUT)/drpc-bench $$name --json || exit; done
+demo: deps-build deps-demo programs  ## drpc on three loaded containers, in minutes [VM=1]
+	$(Q)demo/run.sh
+
+# --- lint ---------------------------------------------------------------------------------------
+# A file's result is kept until it, a header or the rules change: build/lint.
+LINT_DIRS := $(wildcard agent bpf include lib nn tests tools)
+LINT_ALL := $(filter-out bpf/vmlinux.h,$(shell find $(LINT_DIRS) -name '*.[ch]'))
+LINT_HDR := $(filter %.h,$(LINT_ALL))
+LINT_BPF := $(filter %.bpf.c,$(LINT_ALL))
+LINT_C := $(filter-out %.bpf.c,$(filter %.c,$(LINT_ALL)))
+LINT_SH := $(shell grep -lE '^(\#!.*/(ba|busybox )?sh|\# shellcheck shell)' -r $(LINT_DIRS) deploy demo mk .ci 2>/dev/null)
+TIDY := clang-tidy --quiet --warnings-as-errors='*'
+
+build/lint/%.bpf.c.tidy: %.bpf.c $(LINT_HDR) .clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY,$<)$(TIDY) $< -- $(BPF_CFLAGS) >$@.out 2>&1 || { cat $@.out; exit 1; }
+	@mv $@.out $@
+build/lint/%.c.tidy: %.c $(LINT_HDR) .clang-tidy | bpf
+	@mkdir -p $(@D)
+	$(call say,TIDY,$<)$(TIDY) $< -- $(CPPFLAGS) $(CFLAGS_BASE) $(CFLAGS_$(subst /,_,$*)) \
+		>$@.out 2>&1 || { cat $@.out; exit 1; }
+	@mv $@.out $@
+
+.PHONY: lint lint-format lint-tidy lint-cppcheck lint-shell
+lint-format:
+	$(call say,FORMAT,$(words $(LINT_ALL)) files)clang-format --dry-run -Werror $(LINT_ALL)
+lint-tidy: $(LINT_C:%=build/lint/%.tidy) $(LINT_BPF:%=build/lint/%.tidy)
+lint-cppcheck:
+	@mkdir -p build/lint/cppcheck
+	$(call say,CPPCHECK,$(words $(LINT_C)) files)cppcheck --quiet --std=c11 --language=c -D_GNU_SOURCE \
+		-I. -Iinclude --enable=warning,performance,portability --inline-suppr \
+		--suppressions-list=mk/cppcheck.suppressions --error-exitcode=1 \
+		--cppcheck-build-dir=build/lint/cppcheck $(LINT_C)
+lint-shell:
+	$(call say,SHELL,$(words $(LINT_SH)) scripts)shellcheck -x $(LINT_SH)
+lint: deps-build deps-test deps-lint  ## formatting, clang-tidy, cppcheck, shellcheck
+	$(Q)$(SUBMAKE) --keep-going --output-sync=target lint-format lint-shell lint-cppcheck lint-tidy

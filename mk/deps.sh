@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # mk/deps.sh GROUP...: make sure that the Debian packages of the groups in mk/packages are there.
 # DRPC_INSTALL=no: never install, fail with the names instead.
+# shellcheck disable=SC2086 # lists of names are split on purpose
 set -eu
 cd "$(dirname "$0")"
 
@@ -26,6 +27,12 @@ if [ "${DRPC_INSTALL:-yes}" = no ] || [ "$(id -u)" != 0 ] || ! command -v apt-ge
 	echo "deps: as root, run: apt-get install --no-install-recommends $missing" >&2
 	exit 1
 fi
+
+# Two runs at once would undo each other's work; the second then finds little left to do.
+exec 9>/run/drpc-deps.lock
+flock 9
+missing=$(missing_of $missing | tr '\n' ' ')
+[ -n "$missing" ] || exit 0
 
 echo "deps ($*): installing Debian packages: $missing"
 log=$(mktemp)

@@ -4,6 +4,7 @@
 #   release  optimised, hardened
 #   asan     AddressSanitizer + UndefinedBehaviorSanitizer, what `make test` runs
 #   tsan     ThreadSanitizer, for the tests where threads meet
+#   fuzz     libFuzzer's instrumentation (clang), ASan and UBSan
 BUILD ?= release
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
@@ -40,7 +41,10 @@ LDFLAGS += -fsanitize=address,undefined -Wl,--as-needed
 else ifeq ($(BUILD),tsan)
 CFLAGS += $(CFLAGS_BASE) -O1 -fsanitize=thread
 LDFLAGS += -fsanitize=thread -Wl,--as-needed
+else ifeq ($(BUILD),fuzz)
+CFLAGS += $(CFLAGS_BASE) -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+LDFLAGS += -fsanitize=address,undefined -Wl,--as-needed
 else
-$(error BUILD=$(BUILD): expected release, asan or tsan)
+$(error BUILD=$(BUILD): expected release, asan, tsan or fuzz)
 endif
 LDFLAGS += -pthread

@@ -34,7 +34,7 @@ trap 'rm -rf "$temp"' EXIT
 
 # --- where the kernel lies: root/boot/vmlinuz-RELEASE and root/lib/modules/RELEASE ---------------
 newest() {
-	find "$1/boot" -maxdepth 1 -name "vmlinuz-$series[.-]*-amd64" ! -name '*cloud*' ! -name '*-rt-*' \
+	find "$1/boot" -maxdepth 1 -name "vmlinuz-${series}[.-]*-amd64" ! -name '*cloud*' ! -name '*-rt-*' \
 		2>/dev/null | sort -V | tail -n 1
 }
 
@@ -93,6 +93,7 @@ unwrap() {
 	local kind magic offset
 	for kind in "xz -dc --single-stream:\xfd7zXZ" "zstd -qdc:\x28\xb5\x2f\xfd"; do
 		magic=$(printf '%b' "${kind#*:}")
+		# shellcheck disable=SC2013 # numbers, no lines
 		for offset in $(LC_ALL=C grep -abo "$magic" "$1" | cut -d: -f1); do
 			# What follows the kernel in the file makes the decompressor complain.
 			# shellcheck disable=SC2086 # a command and its options

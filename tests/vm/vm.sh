@@ -89,6 +89,7 @@ image=$kernel/vmlinux
 virtfs() { # TAG PATH OPTIONS; a comma in a path is doubled for QEMU
 	echo "local,mount_tag=$1,path=${2//,/,,},security_model=none,multidevs=remap$3"
 }
+# shellcheck disable=SC2054 # the commas are QEMU's
 qemu=(qemu-system-x86_64 -accel tcg,thread=multi -cpu max -machine q35 -smp "$cpus" -m "$memory"
 	-nodefaults -no-user-config -display none -no-reboot -serial "file:$work/console"
 	-kernel "$image" -initrd "$kernel/initramfs"
@@ -113,8 +114,8 @@ wait "$out" "$err" || true
 ended=$EPOCHREALTIME
 
 if [ -n "$verbose" ] && [ -s "$work/s/times" ]; then
-	read -r ready done_ <"$work/s/times"
-	echo "vm: $(cat "$kernel/release"): command after $ready s, end after $done_ s (machine's clock)," \
+	read -r ready end <"$work/s/times"
+	echo "vm: $(cat "$kernel/release"): command after $ready s, end after $end s (machine's clock)," \
 		"$(awk -v a="$started" -v b="$ended" 'BEGIN { printf "%.1f", b - a }') s in all" >&2
 fi
 if [ -s "$work/s/status" ]; then

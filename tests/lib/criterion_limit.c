@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Gives every test that names no time limit of its own the default one. Criterion's --timeout only
+ * lowers limits that are there: without this a test that hangs would take its whole program along.
+ */
+#include <criterion/criterion.h>
+#include <criterion/hooks.h>
+
+#define DEFAULT_LIMIT_SECONDS 60
+
+ReportHook(PRE_ALL)(struct criterion_test_set *set)
+{
+	FOREACH_SET(struct criterion_suite_set * suite, set->suites)
+	{
+		const struct criterion_test_extra_data *of_suite = suite->suite.data;
+
+		if (!suite->tests || (of_suite && of_suite->timeout > 0))
+			continue;
+		FOREACH_SET(struct criterion_test * test, suite->tests)
+		{
+			if (test->data->timeout <= 0)
+				test->data->timeout = DEFAULT_LIMIT_SECONDS;
+		}
+	}
+}
