@@ -20,7 +20,7 @@ endif
 # --- programs: name → main, archives in link order, pkg-config modules --------------------------
 PROGRAMS := drpc-agent drpc drpc-load drpc-testbed drpc-bench
 
-AGENT_PKGS := libbpf liburing libmicrohttpd libcurl json-c libcyaml libcrypto libsystemd libcap-ng
+AGENT_PKGS := libbpf liburing libmicrohttpd libcurl json-c yaml-0.1 libcrypto libsystemd libcap-ng
 
 MAIN_drpc-agent := agent/main.c
 ARCS_drpc-agent := agent nn lib
