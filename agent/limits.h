@@ -7,6 +7,10 @@
 
 #define DRPC_UNLIMITED UINT64_MAX /* "max" in the cgroup files */
 
+/* Which limits a call means; bits. */
+#define DRPC_LIMIT_CPU	  0x1U /* cpu.max, cpu.max.burst */
+#define DRPC_LIMIT_MEMORY 0x2U /* memory.high, memory.max */
+
 struct drpc_limits {
 	uint64_t cpu_quota_usec; /* per period, DRPC_UNLIMITED for none (cpu.max, first field) */
 	uint64_t cpu_period_usec; /* cpu.max, second field; 100000 by default */
