@@ -24,6 +24,13 @@ struct drpc_series;
 struct drpc_sample_state;
 struct drpc_control;
 
+/* Where /metrics counts a container, for as long as it lives. */
+enum drpc_exposed {
+	DRPC_EXPOSED_NOT_YET,
+	DRPC_EXPOSED_OWN,   /* under its own name */
+	DRPC_EXPOSED_OTHER, /* over the series cap */
+};
+
 struct drpc_container {
 	char id[DRPC_ID_MAX];	    /* engine's id, or the cgroup's name */
 	char name[DRPC_NAME_MAX];   /* engine's name, or the cgroup path */
@@ -37,6 +44,7 @@ struct drpc_container {
 	struct drpc_container *next_replica; /* in the deployment */
 	struct drpc_series *series;	     /* measurements, see monitor/series.h */
 	struct drpc_sample_state *sample;    /* the sampler's own */
+	enum drpc_exposed exposed;	     /* the interface's own, see api/metrics.h */
 
 	/* The roster's own. */
 	struct drpc_container *prev, *next;

@@ -430,6 +430,11 @@ void drpc_series_since(const struct drpc_series *series, uint64_t since_ns, stru
 		drpc_window_add(ret, &t->second);
 }
 
+const struct drpc_cgroup_counters *drpc_series_counters(const struct drpc_series *series)
+{
+	return &series->cg_base;
+}
+
 const struct drpc_total *drpc_series_total(const struct drpc_series *series)
 {
 	return series->traffic ? &series->traffic->total : NULL;

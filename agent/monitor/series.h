@@ -57,6 +57,9 @@ struct drpc_total {
 	uint64_t hist[DRPC_HIST_COUNT][DRPC_HIST_BUCKETS]; /* monotone: metrics never go back */
 };
 
+/* The cgroup's counters as the last push saw them; `valid` 0 before the first. */
+const struct drpc_cgroup_counters *drpc_series_counters(const struct drpc_series *series);
+
 /* NULL where there never was traffic. */
 const struct drpc_total *drpc_series_total(const struct drpc_series *series);
 
