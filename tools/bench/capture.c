@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the latency programs capture of nginx and redis at 50, 90 and 120 % of their capacity, and
+ * how far their percentiles are from two witnesses: the wire (wire.h) and the load client. Server
+ * on CPU 0; client, witness and everything else on CPU 1.
+ *
+ * Capacity is what a closed loop over all connections reaches with the programs loaded. Above it
+ * an open loop only makes the queue at the client longer, so at 120 % all connections are busy all
+ * the time, and the client's latency counts from the request's write.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "agent/monitor/kernel.h"
+#include "lib/hist.h"
+#include "lib/log.h"
+#include "lib/util.h"
+#include "tools/bench/bench.h"
+#include "tools/bench/exchange.h"
+#include "tools/bench/server.h"
+#include "tools/bench/wire.h"
+
+#define SERVER_CPU 0
+#define CLIENT_CPU 1
+
+struct options {
+	unsigned int connections, sample_bits;
+	double seconds;
+};
+
+struct counted {
+	struct drpc_slot_shard before, after;
+	uint32_t hist[DRPC_HIST_COUNT][DRPC_HIST_BUCKETS];
+};
+
+static void counted_take(struct drpc_kernel *kernel, uint32_t slot, struct counted *c)
+{
+	drpc_kernel_read_slot(kernel, slot, &c->after);
+	for (size_t k = 0; k < DRPC_HIST_COUNT; k++) {
+		for (size_t b = 0; b < DRPC_HIST_BUCKETS; b++)
+			c->hist[k][b] = c->after.hist[k][b] - c->before.hist[k][b];
+	}
+}
+
+static double error_ratio(double measured, double truth)
+{
+	return truth > 0 ? fabs(measured / truth - 1) : NAN;
+}
+
+static void report_run(struct bench_report *report, const char *server, unsigned int load,
+		       const struct counted *c, const struct exchange_result *client,
+		       double *wire_ns, size_t wire_count)
+{
+	uint64_t turns = c->after.turns - c->before.turns;
+	uint64_t sum = c->after.sum_ns[DRPC_HIST_TOTAL] - c->before.sum_ns[DRPC_HIST_TOTAL];
+	uint64_t queue = c->after.sum_ns[DRPC_HIST_QUEUE] - c->before.sum_ns[DRPC_HIST_QUEUE];
+	static const struct {
+		const char *name;
+		double q;
+	} quantiles[] = {{"p50", 0.50}, {"p99", 0.99}};
+
+	bench_add(report, "ratio",
+		  client->answered ? (double)turns / (double)client->answered : NAN,
+		  "%s_%u_capture_ratio", server, load);
+	for (size_t d = 0; d < DRPC_DROP_COUNT; d++) {
+		uint64_t n = c->after.dropped[d] - c->before.dropped[d];
+
+		if (n > 0)
+			bench_note(report, "  %s %u %%: %lu turns dropped, reason %zu", server,
+				   load, n, d);
+	}
+	bench_add(report, "ratio", sum ? (double)queue / (double)sum : NAN, "%s_%u_queue_share",
+		  server, load);
+	for (size_t i = 0; i < DRPC_ARRAY_SIZE(quantiles); i++) {
+		const char *name = quantiles[i].name;
+		double q = quantiles[i].q;
+		double ours = drpc_hist_quantile_ns(c->hist[DRPC_HIST_TOTAL], q);
+		double wire = bench_percentile(wire_ns, wire_count, q);
+		double theirs = bench_percentile(client->latency_ns, client->answered, q);
+
+		bench_add(report, "us", ours / 1e3, "%s_%u_%s_us", server, load, name);
+		bench_add(report, "us", wire / 1e3, "%s_%u_%s_wire_us", server, load, name);
+		bench_add(report, "us", theirs / 1e3, "%s_%u_%s_client_us", server, load, name);
+		bench_add(report, "ratio", error_ratio(ours, wire), "%s_%u_%s_error_ratio", server,
+			  load, name);
+		bench_add(report, "ratio", error_ratio(ours, theirs), "%s_%u_%s_client_error_ratio",
+			  server, load, name);
+	}
+}
+
+static int run_load(struct drpc_kernel *kernel, struct wire *wire, const struct server *server,
+		    uint32_t slot, const struct options *o, double rate, unsigned int load,
+		    struct bench_report *report)
+{
+	static struct counted counted;
+	struct exchange_result client;
+	struct exchange exchange = {
+		.port = server->port,
+		.connections = o->connections,
+		.request = server->request,
+		.request_len = server->request_len,
+		.response_len = server->response_len,
+		.rate = rate,
+		.seconds = o->seconds,
+		.seed = load,
+	};
+	double *wire_ns;
+	size_t wire_count;
+	uint64_t lost;
+	int r;
+
+	wire_reset(wire);
+	drpc_kernel_read_slot(kernel, slot, &counted.before);
+	r = exchange_run(&exchange, &client);
+	if (r < 0)
+		return r;
+	counted_take(kernel, slot, &counted);
+	wire_count = wire_take(wire, &wire_ns, &lost);
+	bench_note(report, "%s at %u %%: %.0f requests/s, %zu turns on the wire, %lu packets lost",
+		   server_name(server->kind), load, (double)client.answered / client.seconds,
+		   wire_count, lost);
+	report_run(report, server_name(server->kind), load, &counted, &client, wire_ns, wire_count);
+	exchange_result_free(&client);
+	return 0;
+}
+
+static int capacity(const struct server *server, const struct options *o, double *ret_rate)
+{
+	struct exchange_result closed;
+	struct exchange exchange = {
+		.port = server->port,
+		.connections = o->connections,
+		.request = server->request,
+		.request_len = server->request_len,
+		.response_len = server->response_len,
+		.seconds = 2,
+	};
+	int r = exchange_run(&exchange, &closed);
+
+	if (r < 0)
+		return r;
+	*ret_rate = (double)closed.answered / closed.seconds;
+	exchange_result_free(&closed);
+	return 0;
+}
+
+static int run_server(struct drpc_kernel *kernel, enum server_kind kind, const struct options *o,
+		      struct bench_report *report)
+{
+	static const unsigned int loads[] = {50, 90, 120};
+	struct wire *wire = NULL;
+	struct server server;
+	uint32_t slot;
+	double rate;
+	int r;
+
+	r = server_start(kind, SERVER_CPU, &server);
+	if (r < 0)
+		return r;
+	r = drpc_kernel_track(kernel, server.cgroup_id, &slot);
+	if (r == 0)
+		r = wire_open(server.port, o->sample_bits, &wire);
+	if (r == 0)
+		r = capacity(&server, o, &rate);
+	for (size_t i = 0; i < DRPC_ARRAY_SIZE(loads) && r == 0; i++)
+		r = run_load(kernel, wire, &server, slot, o, rate * loads[i] / 100, loads[i],
+			     report);
+	wire_close(&wire);
+	server_stop(&server);
+	return r;
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+
+	switch (key) {
+	case 'c':
+		o->connections = (unsigned int)atoi(arg);
+		if (o->connections < 1 || o->connections > 1000)
+			argp_error(state, "--connections: a number from 1 to 1000");
+		return 0;
+	case 's':
+		o->seconds = atof(arg);
+		if (!(o->seconds >= 0.5 && o->seconds <= 600))
+			argp_error(state, "--seconds: a number from 0.5 to 600");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+int bench_capture(int argc, char **argv, struct bench_report *report)
+{
+	static const struct argp_option options[] = {
+		{"connections", 'c', "N", 0, "keep-alive connections (default 128)", 0},
+		{"seconds", 's', "S", 0, "length of each run (default 5)", 0},
+		{0},
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_option,
+		.doc = "Capture of nginx and redis at 50, 90 and 120 % load, against the wire and "
+		       "the client. Needs root, nginx and redis-server.",
+	};
+	struct drpc_kernel_options kernel_options = {.latency = true, .cgroup_root_fd = -1};
+	struct options o = {.connections = 128, .sample_bits = 2, .seconds = 5};
+	struct drpc_kernel *kernel;
+	int r;
+
+	if (argp_parse(&argp, argc, argv, 0, NULL, &o) != 0)
+		return -EINVAL;
+	r = drpc_kernel_open(&kernel_options, &kernel);
+	if (r < 0)
+		return drpc_err(r, "bench: the latency programs cannot be loaded here");
+	bench_pin(CLIENT_CPU);
+	for (int kind = 0; kind < SERVER_COUNT && r == 0; kind++)
+		r = run_server(kernel, (enum server_kind)kind, &o, report);
+	drpc_kernel_close(&kernel);
+	return r;
+}
