@@ -220,6 +220,7 @@ static __always_inline void answer(struct drpc_sock *s, struct sock *sk,
 {
 	struct drpc_slot_shard *shard = drpc_shard(s->slot);
 	__u64 total = last_out - s->arrive, send = last_out - first_out;
+	__u32 bucket = drpc_hist_bucket(total);
 
 	if (!shard)
 		return;
@@ -227,14 +228,15 @@ static __always_inline void answer(struct drpc_sock *s, struct sock *sk,
 	observe(shard, DRPC_HIST_QUEUE, read - s->arrive);
 	observe(shard, DRPC_HIST_SERVICE, first_out - read);
 	/* sum[TOTAL] and hist[SEND][0] follow from the others: the reader fills them in. */
-	s->total_bucket = drpc_hist_bucket(total);
-	count(&shard->hist[DRPC_HIST_TOTAL][s->total_bucket], 1);
+	s->total_bucket = bucket;
+	count(&shard->hist[DRPC_HIST_TOTAL][bucket], 1);
 	s->send_bucket = 0;
 	if (send) {
-		s->send_bucket = drpc_hist_bucket(send);
+		bucket = drpc_hist_bucket(send);
+		s->send_bucket = bucket;
 		count(&shard->sum_ns[DRPC_HIST_SEND], send);
-		if (s->send_bucket)
-			count(&shard->hist[DRPC_HIST_SEND][s->send_bucket], 1);
+		if (bucket)
+			count(&shard->hist[DRPC_HIST_SEND][bucket], 1);
 	}
 	s->first_out = first_out;
 	s->last_out = last_out;
@@ -300,6 +302,7 @@ static __noinline int answer_unread(struct drpc_sock *s, const struct tcp_sock *
 {
 	struct drpc_slot_shard *shard = drpc_shard(s->slot);
 	__u64 arrive = __sync_lock_test_and_set(&s->in_first, 0), out;
+	__u32 bucket;
 
 	if (!shard || !arrive)
 		return 0;
@@ -311,8 +314,9 @@ static __noinline int answer_unread(struct drpc_sock *s, const struct tcp_sock *
 	count(&shard->turns, 1);
 	count(&shard->unread, 1);
 	observe(shard, DRPC_HIST_SERVICE, out - arrive);
-	s->total_bucket = drpc_hist_bucket(out - arrive);
-	count(&shard->hist[DRPC_HIST_TOTAL][s->total_bucket], 1);
+	bucket = drpc_hist_bucket(out - arrive);
+	s->total_bucket = bucket;
+	count(&shard->hist[DRPC_HIST_TOTAL][bucket], 1);
 	s->send_bucket = 0;
 	s->first_out = out;
 	s->last_out = out;

@@ -101,6 +101,12 @@ int drpc_kernel_consume(struct drpc_kernel *kernel, drpc_event_fn fn, void *arg)
 /* Copies at most `max` edges; returns how many there are. */
 size_t drpc_kernel_edges(struct drpc_kernel *kernel, struct drpc_edge *edges, size_t max);
 
+/*
+ * Turns of a slot that take at least `slow_ns` become DRPC_EVENT_SLOW, at most one in 10 ms on each
+ * CPU; 0: none.
+ */
+void drpc_kernel_set_slow(struct drpc_kernel *kernel, uint32_t slot, uint64_t slow_ns);
+
 /* Ring-buffer reservations that failed, edge-table inserts that failed, and map memory. */
 struct drpc_kernel_stats {
 	uint64_t lost_events, lost_edges, map_bytes;

@@ -28,6 +28,7 @@ enum drpc_shared_map {
 };
 
 #define DRPC_HOOKS_MAX 32
+#define DRPC_EDGES_MAX 4096
 
 /* State of the concerns, private to their files. */
 struct drpc_latency;
@@ -87,6 +88,13 @@ extern const struct drpc_concern drpc_concern_memory;
 extern const struct drpc_concern drpc_concern_lifecycle;
 extern const struct drpc_concern drpc_concern_cgroup_iter;
 
+/* Of the latency concern. */
+int drpc_latency_seed(struct drpc_kernel *kernel, pid_t pid);
+size_t drpc_latency_edges(struct drpc_kernel *kernel, struct drpc_edge *edges, size_t max);
+
+/* An IPv6 address (or IPv4 mapped into it) and port as text: "10.0.0.7:5432", "[fe80::1]:80". */
+void drpc_kernel_format_peer(char *dst, size_t size, const uint8_t addr[16], uint16_t port);
+
 /* Of the cgroup_iter concern; kernel.c's drpc_kernel_scan_cgroups()/cgroup() pass through. */
 int drpc_cgroup_iter_scan(struct drpc_kernel *kernel);
 bool drpc_cgroup_iter_get(const struct drpc_kernel *kernel, uint32_t slot,
@@ -125,6 +133,9 @@ struct drpc_rung {
 	const char *name;			  /* "tp_btf/sock_recv_length" */
 	const char *programs[DRPC_RUNG_PROGRAMS]; /* BPF functions that make it up */
 	const char *lost; /* what this rung gives up against the best, NULL: nothing */
+	/* A program for one prototype of a kernel function: the function, how many arguments. */
+	const char *function;
+	int arity;
 };
 
 #define DRPC_NEED_RUNGS 4
