@@ -52,7 +52,7 @@ struct {
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, struct drpc_runtime);
+	__type(value, struct drpc_tunables);
 } drpc_runtimes SEC(".maps");
 
 struct {
@@ -71,7 +71,7 @@ struct {
 #define drpc_add(ptr, n) ((void)__sync_fetch_and_add((ptr), (n)))
 
 /* Never NULL in practice; the verifier wants it checked. */
-static __always_inline const struct drpc_runtime *drpc_runtime(void)
+static __always_inline const struct drpc_tunables *drpc_runtime(void)
 {
 	__u32 zero = 0;
 
@@ -108,7 +108,7 @@ static __always_inline __u32 drpc_slot_of_id(__u64 cgroup_id)
  */
 #define DRPC_CGROUP_DEPTH 24
 
-static __noinline __u32 drpc_slot_of_cgroup(const struct cgroup *cgrp)
+static __noinline __attribute__((unused)) __u32 drpc_slot_of_cgroup(const struct cgroup *cgrp)
 {
 	const struct kernfs_node *kn = BPF_CORE_READ(cgrp, kn);
 

@@ -29,3 +29,29 @@ static __always_inline struct kernfs_node *compat_kernfs_parent(const struct ker
 		return BPF_CORE_READ(before, parent);
 	return BPF_CORE_READ(now, __parent);
 }
+
+/*
+ * A cgroup's per-CPU usage: cgroup_rstat_cpu in cgroup::rstat_cpu became cgroup_rstat_base_cpu in
+ * cgroup::rstat_base_cpu in 6.16 (a97915559f5c, "cgroup: change rstat function signatures from
+ * cgroup-based to css-based", and what followed). The two fields of interest kept their names.
+ */
+struct cgroup_rstat_cpu {
+	struct cgroup_base_stat bstat;
+	struct cgroup_base_stat last_bstat;
+} __attribute__((preserve_access_index));
+
+struct cgroup_rstat_base_cpu {
+	struct cgroup_base_stat bstat;
+	struct cgroup_base_stat last_bstat; /* what of bstat has gone into cgroup::bstat */
+} __attribute__((preserve_access_index));
+
+struct cgroup___rstat_cpu {
+	struct cgroup_rstat_cpu *rstat_cpu;
+} __attribute__((preserve_access_index));
+
+struct cgroup___rstat_base_cpu {
+	struct cgroup_rstat_base_cpu *rstat_base_cpu;
+} __attribute__((preserve_access_index));
+
+#define compat_rstat_is_base() \
+	bpf_core_field_exists(((struct cgroup___rstat_base_cpu *)0)->rstat_base_cpu)

@@ -109,7 +109,7 @@ static __noinline int look_up_slot(struct drpc_sock *s, struct sock *sk, __u32 g
 
 /* Brings s->slot up to date with the roster. */
 static __always_inline void refresh_slot(struct drpc_sock *s, struct sock *sk,
-					 const struct drpc_runtime *rt)
+					 const struct drpc_tunables *rt)
 {
 	if (s->generation != rt->generation)
 		look_up_slot(s, sk, rt->generation);
@@ -191,7 +191,7 @@ static __always_inline void begin_turn(struct drpc_sock *s, const struct tcp_soc
 /* An exemplar, if this CPU has not had one just now. */
 static __noinline int slow_turn(struct drpc_sock *s, struct sock *sk, __u64 total_ns)
 {
-	const struct drpc_runtime *rt = drpc_runtime();
+	const struct drpc_tunables *rt = drpc_runtime();
 	struct drpc_slot_info *info = drpc_slot_info(s->slot);
 	__u32 zero = 0;
 	__u64 *next = bpf_map_lookup_elem(&drpc_slow_next, &zero);
@@ -215,7 +215,7 @@ static __noinline int slow_turn(struct drpc_sock *s, struct sock *sk, __u64 tota
 
 /* First bytes of the response: read .. first_out, and to last_out if the write took its time. */
 static __always_inline void answer(struct drpc_sock *s, struct sock *sk,
-				   const struct drpc_runtime *rt, __u64 read, __u64 first_out,
+				   const struct drpc_tunables *rt, __u64 read, __u64 first_out,
 				   __u64 last_out)
 {
 	struct drpc_slot_shard *shard = drpc_shard(s->slot);
@@ -276,7 +276,7 @@ static __noinline int extend_turn(struct drpc_sock *s, struct sock *sk, const st
 {
 	__u64 last = s->last_out, out = time_sent(tp, last), total;
 	struct drpc_slot_shard *shard = drpc_shard(s->slot);
-	const struct drpc_runtime *rt = drpc_runtime();
+	const struct drpc_tunables *rt = drpc_runtime();
 
 	if (!shard || !rt || s->turn_slot != s->slot || s->turn_epoch != s->epoch || out < last ||
 	    (out - last > UNASKED_GAP_NS && tp->snd_una - tp->write_seq + bytes <= bytes)) {
@@ -328,7 +328,7 @@ static __noinline int answer_unread(struct drpc_sock *s, const struct tcp_sock *
 
 static __always_inline int handle_recv(struct sock *sk, int ret, int flags)
 {
-	const struct drpc_runtime *rt;
+	const struct drpc_tunables *rt;
 	struct drpc_sock *s;
 	struct tcp_sock *tp;
 
@@ -358,7 +358,7 @@ static __always_inline int handle_recv(struct sock *sk, int ret, int flags)
 
 static __always_inline int handle_send(struct sock *sk, int ret)
 {
-	const struct drpc_runtime *rt;
+	const struct drpc_tunables *rt;
 	struct drpc_sock *s;
 	struct tcp_sock *tp;
 	__u64 open, out;
@@ -402,7 +402,7 @@ static __always_inline struct drpc_sock *make_state(struct sock *sk, enum role r
 {
 	struct drpc_sock *s =
 		bpf_sk_storage_get(&drpc_socks, sk, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	const struct drpc_runtime *rt = drpc_runtime();
+	const struct drpc_tunables *rt = drpc_runtime();
 
 	if (!s || !rt)
 		return NULL;

@@ -84,7 +84,7 @@ static __always_inline __u32 slot_of_task(struct task_struct *task, __u32 genera
 static __always_inline struct drpc_slot_shard *shard_of_next(struct task_struct *next,
 							     __u32 *ret_generation)
 {
-	const struct drpc_runtime *runtime;
+	const struct drpc_tunables *runtime;
 
 	if (next->pid == 0)
 		return NULL;
@@ -149,7 +149,7 @@ int BPF_PROG(drpc_sched_switch_here, bool preempt, struct task_struct *prev,
 
 static __always_inline void mark_runnable(struct task_struct *task)
 {
-	const struct drpc_runtime *runtime = drpc_runtime();
+	const struct drpc_tunables *runtime = drpc_runtime();
 	__u64 now = bpf_ktime_get_ns();
 	__u32 tid = task->pid;
 

@@ -30,7 +30,7 @@ static __always_inline void listen_key_of(struct listen_key *key, struct sock_co
 static __always_inline bool seed_connection(struct sock_common *skc, struct tcp_sock *tp)
 {
 	struct sock *sk = (struct sock *)tp;
-	const struct drpc_runtime *rt = drpc_runtime();
+	const struct drpc_tunables *rt = drpc_runtime();
 	struct listen_key key;
 	struct drpc_sock *s;
 	enum role role;

@@ -80,6 +80,7 @@ enum {
 struct kernfs_node {
 	u64 id;
 	const char *name;
+	unsigned int hash; /* of the name */
 };
 
 struct cgroup_subsys_state {
@@ -87,15 +88,110 @@ struct cgroup_subsys_state {
 	struct cgroup_subsys_state *parent;
 };
 
+/* Number of a controller; differs between builds, only good with bpf_core_enum_value(). */
+enum cgroup_subsys_id {
+	cpu_cgrp_id,
+	memory_cgrp_id,
+};
+
+struct list_head {
+	struct list_head *next;
+};
+
+struct task_cputime {
+	unsigned long long sum_exec_runtime;
+};
+
+struct cgroup_base_stat {
+	struct task_cputime cputime;
+};
+
+struct cgroup_root {
+	int hierarchy_id; /* 0: the cgroup2 hierarchy */
+};
+
 struct cgroup {
 	struct cgroup_subsys_state self;
 	int level;
 	struct kernfs_node *kn;
+	struct cgroup_subsys_state *subsys[1];
+	struct cgroup_root *root;
+	struct list_head cset_links;	    /* of cgrp_cset_link.cset_link */
+	struct cgroup_base_stat last_bstat; /* what of bstat has gone into the parent's */
+	struct cgroup_base_stat bstat;	    /* with descendants, as of the last flush */
+	struct psi_group *psi;
+};
+
+struct cgrp_cset_link {
+	struct cgroup *cgrp;
+	struct css_set *cset;
+	struct list_head cset_link;
+};
+
+/* --- pressure --------------------------------------------------------------------------------- */
+/* The first six never changed their numbers; PSI_NONIDLE moves with CONFIG_IRQ_TIME_ACCOUNTING. */
+enum psi_states {
+	PSI_NONIDLE = 6,
+};
+
+struct psi_group_cpu {
+	u32 state_mask;
+	u32 times[1];	 /* by enum psi_states; ns, wraps */
+	u64 state_start; /* sched_clock() since when state_mask holds */
+	u32 times_prev[1]; /* what of times has gone into psi_group.total */
+};
+
+struct psi_group {
+	bool enabled;
+	struct psi_group_cpu *pcpu;
+	u64 total[1]; /* by aggregator (averages: 0), by enum psi_states; ns */
+};
+
+/* --- CPU and memory controllers --------------------------------------------------------------- */
+struct cfs_bandwidth {
+	int nr_periods;
+	int nr_throttled;
+	u64 throttled_time; /* ns */
+};
+
+struct task_group {
+	struct cgroup_subsys_state css;
+	struct cfs_bandwidth cfs_bandwidth;
+};
+
+typedef struct {
+	s64 counter;
+} atomic64_t;
+
+struct page_counter {
+	atomic64_t usage;
+};
+
+enum memcg_memory_event {
+	MEMCG_OOM_KILL,
+};
+
+struct memcg_vmstats {
+	long state[1]; /* with descendants, as of the last flush */
+};
+
+struct memcg_vmstats_percpu {
+	long state[1];
+	long state_prev[1]; /* what of state has gone into memcg_vmstats */
+};
+
+struct mem_cgroup {
+	struct cgroup_subsys_state css;
+	struct page_counter memory;
+	struct memcg_vmstats *vmstats;
+	struct memcg_vmstats_percpu *vmstats_percpu;
+	atomic64_t memory_events[1]; /* by enum memcg_memory_event */
 };
 
 /* --- tasks ------------------------------------------------------------------------------------ */
 struct css_set {
-	struct cgroup *dfl_cgrp; /* the task's place in the cgroup2 hierarchy */
+	struct cgroup_subsys_state *subsys[1]; /* by controller, of whichever hierarchy has it */
+	struct cgroup *dfl_cgrp;	       /* the task's place in the cgroup2 hierarchy */
 };
 
 struct sched_info {
@@ -206,10 +302,20 @@ struct bpf_iter_meta {
 	u64 seq_num;
 };
 
+struct bpf_iter__cgroup {
+	struct bpf_iter_meta *meta;
+	struct cgroup *cgroup; /* NULL after the last */
+};
+
 struct bpf_iter__tcp {
 	struct bpf_iter_meta *meta;
 	struct sock_common *sk_common;
 	unsigned int uid;
+};
+
+/* --- BPF's own maps, seen from inside --------------------------------------------------------- */
+struct bpf_array {
+	void *pptrs[1]; /* per-CPU addresses of a per-CPU array's elements */
 };
 
 #pragma clang attribute pop

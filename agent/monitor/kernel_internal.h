@@ -50,7 +50,7 @@ struct drpc_kernel {
 	size_t counters_bytes;
 	struct drpc_slot_info *slot_infos; /* mapped, `slots` of them */
 	size_t slot_infos_bytes;
-	struct drpc_runtime *runtime; /* mapped */
+	struct drpc_tunables *runtime; /* mapped */
 	size_t runtime_bytes;
 	struct ring_buffer *ring;
 	drpc_event_fn event_fn; /* during drpc_kernel_consume() only */

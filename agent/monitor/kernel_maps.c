@@ -31,7 +31,7 @@ static const struct map_spec specs[DRPC_MAP_COUNT] = {
 			       sizeof(struct drpc_slot_shard), BPF_F_MMAPABLE},
 	[DRPC_MAP_SLOT_INFOS] = {"drpc_slot_infos", BPF_MAP_TYPE_ARRAY, 4,
 				 sizeof(struct drpc_slot_info), BPF_F_MMAPABLE},
-	[DRPC_MAP_RUNTIMES] = {"drpc_runtimes", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct drpc_runtime),
+	[DRPC_MAP_RUNTIMES] = {"drpc_runtimes", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct drpc_tunables),
 			       BPF_F_MMAPABLE},
 	[DRPC_MAP_EVENTS] = {"drpc_events", BPF_MAP_TYPE_RINGBUF, 0, 0, 0},
 	[DRPC_MAP_LOSSES] = {"drpc_losses", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, 0},
@@ -122,7 +122,7 @@ static int map_all(struct drpc_kernel *kernel)
 	kernel->counters_bytes = page_align(((size_t)kernel->slots << kernel->shard_bits) *
 					    sizeof(struct drpc_slot_shard));
 	kernel->slot_infos_bytes = page_align(kernel->slots * sizeof(struct drpc_slot_info));
-	kernel->runtime_bytes = page_align(sizeof(struct drpc_runtime));
+	kernel->runtime_bytes = page_align(sizeof(struct drpc_tunables));
 
 	r = map_memory(kernel->map_fd[DRPC_MAP_COUNTERS], kernel->counters_bytes, &p);
 	if (r < 0)

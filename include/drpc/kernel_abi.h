@@ -83,7 +83,7 @@ struct drpc_slot_info {
 };
 
 /* The agent's word to running programs. */
-struct drpc_runtime {
+struct drpc_tunables {
 	__drpc_u32 generation; /* changes with the roster: cached slots are looked up again */
 	__drpc_u32 pad;
 	__drpc_u64 slow_min_ns; /* the least slow_ns of all slots; ~0: none has one */
@@ -149,7 +149,7 @@ struct drpc_ring_path_event {
 _Static_assert(sizeof(struct drpc_slot_info) == 16, "layout shared with BPF");
 _Static_assert(sizeof(struct drpc_edge_key) == 32, "layout shared with BPF");
 _Static_assert(sizeof(struct drpc_edge_counts) == 864, "layout shared with BPF");
-_Static_assert(sizeof(struct drpc_runtime) == 32, "layout shared with BPF");
+_Static_assert(sizeof(struct drpc_tunables) == 32, "layout shared with BPF");
 _Static_assert(sizeof(struct drpc_ring_event) == 56, "layout shared with BPF");
 _Static_assert(sizeof(struct drpc_ring_path_event) == 56 + DRPC_EVENT_PATH, "layout shared");
 #endif
