@@ -125,9 +125,7 @@ VF_INLINE void student_lanes_norm_relu(const struct drpc_student *s, vf *h)
 		h[i] -= mean;
 		square += h[i] * h[i];
 	}
-	square = square * share + DRPC_STUDENT_LN_EPS;
-	for (int lane = 0; lane < VF_LANES; lane++)
-		inv[lane] = 1.0f / __builtin_sqrtf(square[lane]);
+	inv = 1.0f / vf_sqrt(square * share + DRPC_STUDENT_LN_EPS);
 	for (int i = 0; i < DRPC_STUDENT_HIDDEN; i++) {
 		h[i] = h[i] * inv * s->gamma[i] + s->beta[i];
 		h[i] = vf_select(h[i] < 0.0f, (vf){0}, h[i]);

@@ -8,8 +8,12 @@
  */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 #define VF_LANES 16
@@ -40,6 +44,43 @@ VF_INLINE void vf_store(float *p, vf v)
 VF_INLINE vf vf_set(float x)
 {
 	return x - (vf){0};
+}
+
+/* The first n lanes (0 < n < VF_LANES) from memory, zeros behind them; nothing over p[n-1] is read. */
+VF_INLINE vf vf_load_part(const float *p, size_t n)
+{
+#if VF_LANES == 16
+	return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+	vf v = {0};
+
+	for (size_t i = 0; i < n; i++)
+		v[i] = p[i];
+	return v;
+#endif
+}
+
+VF_INLINE void vf_store_part(float *p, vf v, size_t n)
+{
+#if VF_LANES == 16
+	_mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+	for (size_t i = 0; i < n; i++)
+		p[i] = v[i];
+#endif
+}
+
+VF_INLINE vf vf_sqrt(vf v)
+{
+#if VF_LANES == 16
+	return (vf)_mm512_sqrt_ps((__m512)v);
+#elif VF_LANES == 8
+	return (vf)_mm256_sqrt_ps((__m256)v);
+#else
+	for (int i = 0; i < VF_LANES; i++)
+		v[i] = __builtin_sqrtf(v[i]);
+	return v;
+#endif
 }
 
 /* Lanes of `a` where the mask is set, else of `b`. Masks are what comparisons give: 0 or -1. */
@@ -128,4 +169,44 @@ VF_INLINE vf vf_sigmoid(vf x)
 
 	y = vf_select(y > 80.0f, vf_set(80.0f), y);
 	return 1.0f / (2.0f + vf_expm1(-y));
+}
+
+/* ln(x) for normal x > 0; 3 ulp. x = 2^k m, m in sqrt(1/2)..sqrt(2); ln m = 2 artanh((m-1)/(m+1)). */
+VF_INLINE vf vf_log(vf x)
+{
+	const vi offset = (vi)vf_set(0.70710678f);
+	vi k = ((vi)x - offset) >> 23;
+	vf m = (vf)((vi)x - (k << 23));
+	vf s = (m - 1.0f) / (m + 1.0f);
+	vf s2 = s * s;
+	vf series = s2 * (1.0f / 11) + (1.0f / 9);
+
+	series = series * s2 + (1.0f / 7);
+	series = series * s2 + (1.0f / 5);
+	series = series * s2 + (1.0f / 3);
+	return __builtin_convertvector(k, vf) * 0.693147181f + 2.0f * (s + s * s2 * series);
+}
+
+/* cos and sin of 2 pi turn, for turn in 0..1; absolute error under 1e-7. */
+VF_INLINE void vf_cos_sin(vf turn, vf *ret_cos, vf *ret_sin)
+{
+	vf quarters = vf_round(turn * 4.0f);
+	vf a = (turn * 4.0f - quarters) * 1.57079633f;
+	vf a2 = a * a;
+	vi q = __builtin_convertvector(quarters, vi);
+	vf s, c, x, y;
+
+	s = a2 * (1.0f / 362880) - (1.0f / 5040);
+	s = s * a2 + (1.0f / 120);
+	s = s * a2 - (1.0f / 6);
+	s = s * a2 * a + a;
+	c = a2 * (1.0f / 40320) - (1.0f / 720);
+	c = c * a2 + (1.0f / 24);
+	c = c * a2 - 0.5f;
+	c = c * a2 + 1.0f;
+	/* A quarter turn swaps them, a half turn negates both. */
+	x = vf_select((q & 1) != 0, -s, c);
+	y = vf_select((q & 1) != 0, c, s);
+	*ret_cos = vf_select((q & 2) != 0, -x, x);
+	*ret_sin = vf_select((q & 2) != 0, -y, y);
 }

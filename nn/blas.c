@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nn/blas.h"
+
+#include <cblas.h>
+
+#include "lib/util.h"
+
+/* OpenBLAS's own bound for its kernels without packing. */
+#define SMALL_PRODUCT 1000000
+/* Pieces thinner than this lose more than the kernel wins; B must stay in the first-level cache. */
+#define PIECE_MIN     48
+#define B_MAX	      16384
+
+void drpc_blas_init(void)
+{
+	openblas_set_num_threads(1);
+}
+
+const char *drpc_blas_kernel(void)
+{
+	return openblas_get_corename();
+}
+
+/* Cuts `length` into equal pieces such that piece * others is a small product; else leaves it. */
+static size_t piece_of(size_t length, size_t others)
+{
+	size_t pieces = (length * others + SMALL_PRODUCT - 1) / SMALL_PRODUCT;
+	size_t piece;
+
+	if (pieces < 2 || others > B_MAX)
+		return length;
+	/* Whole multiples of 16 rows, the kernels' height. */
+	piece = ((length + pieces - 1) / pieces + 15) / 16 * 16;
+	while (piece * others > SMALL_PRODUCT)
+		piece -= 16;
+	return piece >= PIECE_MIN ? DRPC_MIN(piece, length) : length;
+}
+
+size_t drpc_gemm_rows(size_t m, size_t n, size_t k)
+{
+	return piece_of(m, n * k);
+}
+
+static void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k,
+		 const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
+		 size_t ldc)
+{
+	cblas_sgemm(CblasRowMajor, ta, tb, (blasint)m, (blasint)n, (blasint)k, 1.0f, a,
+		    (blasint)lda, b, (blasint)ldb, beta, c, (blasint)ldc);
+}
+
+void drpc_gemm_nn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
+		  size_t ldb, float beta, float *c, size_t ldc)
+{
+	const size_t piece = piece_of(m, n * k);
+
+	for (size_t i = 0; i < m; i += piece)
+		gemm(CblasNoTrans, CblasNoTrans, DRPC_MIN(piece, m - i), n, k, a + i * lda, lda, b,
+		     ldb, beta, c + i * ldc, ldc);
+}
+
+void drpc_gemm_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
+		  size_t ldb, float beta, float *c, size_t ldc)
+{
+	gemm(CblasNoTrans, CblasTrans, m, n, k, a, lda, b, ldb, beta, c, ldc);
+}
+
+void drpc_gemm_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
+		  size_t ldb, float beta, float *c, size_t ldc)
+{
+	const size_t piece = piece_of(k, m * n);
+
+	for (size_t i = 0; i < k; i += piece)
+		gemm(CblasTrans, CblasNoTrans, m, n, DRPC_MIN(piece, k - i), a + i * lda, lda,
+		     b + i * ldb, ldb, i ? 1.0f : beta, c, ldc);
+}

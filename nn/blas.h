@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Single-precision products on OpenBLAS, one thread, row-major: C [m][n] = op(A) op(B) + beta C.
+ *
+ * OpenBLAS has kernels without packing for small products and takes them up to 10^6 multiplications;
+ * a product somewhat over that is cut into pieces that stay under it, which is faster by a third.
+ * How it is cut depends on the shape alone, never on timing: same seed, same machine, same bits.
+ */
+#pragma once
+
+#include <stddef.h>
+
+/* Holds OpenBLAS to one thread: at these sizes more of them cost more than they do. */
+void drpc_blas_init(void);
+
+/* The kernel set that OpenBLAS chose, for reports. */
+const char *drpc_blas_kernel(void);
+
+/* A [m][k], B [k][n] */
+void drpc_gemm_nn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
+		  size_t ldb, float beta, float *c, size_t ldc);
+/* A [m][k], B [n][k] */
+void drpc_gemm_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
+		  size_t ldb, float beta, float *c, size_t ldc);
+/* A [k][m], B [k][n] */
+void drpc_gemm_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
+		  size_t ldb, float beta, float *c, size_t ldc);
+
+/*
+ * How many rows of an m×n×k product to do at a time: m, or fewer where pieces are faster. For
+ * callers that work on a piece's output while it is in cache.
+ */
+size_t drpc_gemm_rows(size_t m, size_t n, size_t k);
