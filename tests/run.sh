@@ -70,7 +70,7 @@ unfinished() {
 	     END { for (t in run) print "        was running: " t }' "$1"
 }
 
-# one FILE DEFAULT_LIMIT COMMAND...: run a suite on this machine and report it.
+# one FILE DEFAULT_LIMIT [COMMAND...]: run a suite on this machine and report it.
 one() {
 	local file=$1 limit name
 	limit=$(suite_header "$file" timeout)
@@ -78,14 +78,27 @@ one() {
 	name=$(suite_name "$file")
 	shift 2
 	selected "$name" || return 0
-	suite_run "$logs" "$name" "$limit" "$@"
+	suite_run "$logs" "$name" "$limit" "${@:-$file}"
 	report "$logs" "$name" "$limit"
 }
 
-group_unit() {
+# The sources tell which programs there must be: one that was not built fails, one whose source is
+# gone is not run.
+programs() { # VARIANT GROUP
 	local f
-	for f in build/asan/tests/unit-* build/asan/tests/golden; do
-		[ -x "$f" ] && one "$f" 300 "$f"
+	for f in "tests/$2"/*.c; do
+		[ ! -e "$f" ] || echo "build/$1/tests/$2-$(basename "$f" .c)"
+	done
+}
+
+group_unit() {
+	local d f
+	for d in tests/unit/*/; do
+		[ -z "$(find "$d" -name '*.c' -print -quit)" ] || one build/asan/tests/unit-"$(basename "$d")" 300
+	done
+	for f in tests/golden/*.c; do
+		[ ! -e "$f" ] || one build/asan/tests/golden 300
+		break
 	done
 }
 
@@ -95,22 +108,31 @@ group_thread() {
 	if setarch -R true 2>/dev/null; then
 		without_aslr=(setarch -R)
 	fi
-	for f in build/tsan/tests/thread-*; do
-		[ -x "$f" ] && one "$f" 300 "${without_aslr[@]}" "$f"
+	for f in $(programs tsan thread); do
+		one "$f" 300 "${without_aslr[@]}" "$f"
 	done
+}
+
+bpf_suites() {
+	programs asan bpf
+	scripts tests/bpf
+}
+
+scripts() { # FOLDER
+	find "$1" -maxdepth 1 -name '*.sh' 2>/dev/null | sort
 }
 
 group_bpf() {
 	local f
-	for f in build/asan/tests/bpf-* tests/bpf/*.sh; do
-		[ -x "$f" ] && one "$f" 180 "$f"
+	for f in $(bpf_suites); do
+		one "$f" 180
 	done
 }
 
 group_e2e() {
 	local f
-	for f in tests/e2e/*.sh; do
-		[ -x "$f" ] && one "$f" 300 "$f"
+	for f in $(scripts tests/e2e); do
+		one "$f" 300
 	done
 }
 
@@ -125,8 +147,7 @@ group_vm() {
 vm_kernel() {
 	local series=$1 folder=$logs/vm-$1 total=60 f name limit kernels why begin status=0
 	local files=() names=() limits=()
-	for f in build/asan/tests/bpf-* tests/bpf/*.sh tests/vm/suite/*.sh; do
-		[ -x "$f" ] || continue
+	for f in $(bpf_suites) $(scripts tests/vm/suite); do
 		name=$(suite_name "$f")
 		kernels=$(suite_header "$f" kernels)
 		[[ " ${kernels:-6.1 6.12} " == *" $series "* ]] || continue

@@ -37,12 +37,13 @@ suite_run() {
 	begin=$EPOCHREALTIME
 	# Criterion's programs report into a file, which the tests' own output cannot spoil. They show on
 	# stderr which test runs, so that a hang has a name.
+	# (The outer redirection is for bash, which tells of a crash too.)
 	if LC_ALL=C grep -qs libcriterion "$1" && [ "${1%.sh}" = "$1" ]; then
-		timeout -k 10 "$limit" "$@" --tap="$folder/$name.tap" --verbose=1 --color=never -j"$(nproc)" \
-			</dev/null >"$folder/$name.log" 2>&1 || status=$?
+		{ timeout -k 10 "$limit" "$@" --tap="$folder/$name.tap" --verbose=1 --color=never \
+			-j"$(nproc)" </dev/null >"$folder/$name.log" 2>&1 || status=$?; } 2>/dev/null
 	else
-		timeout -k 10 "$limit" "$@" \
-			</dev/null >"$folder/$name.tap" 2>"$folder/$name.log" || status=$?
+		{ timeout -k 10 "$limit" "$@" \
+			</dev/null >"$folder/$name.tap" 2>"$folder/$name.log" || status=$?; } 2>/dev/null
 	fi
 	# Microseconds, once the decimal point is gone (a comma in some locales).
 	tenths=$(((${EPOCHREALTIME//[.,]/} - ${begin//[.,]/}) / 100000))
