@@ -52,6 +52,8 @@ pkg_libs = $(if $(1),$(shell $(PKG_CONFIG) --libs $(1)))
 
 BPF_SRC  := $(wildcard bpf/*.bpf.c)
 BPF_SKEL := $(patsubst bpf/%.bpf.c,build/bpf/%.skel.h,$(BPF_SRC))
+# Kept: an object is what the verifier sees, and the skeleton is made again only when it changed.
+.SECONDARY: $(BPF_SRC:%.c=build/%.o)
 BPF_CFLAGS := -g -O2 -mcpu=v3 -target bpf -D__TARGET_ARCH_$(ARCH) -Iinclude -Ibpf \
 	-ffile-prefix-map=$(CURDIR)=. -Wall -Wextra -Werror -Wno-unused-parameter \
 	-Wno-address-of-packed-member
