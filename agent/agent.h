@@ -11,6 +11,7 @@
 #include "agent/loop.h"
 #include "agent/monitor/discover.h"
 #include "agent/monitor/kernel.h"
+#include "agent/plan/guard.h"
 #include "agent/plan/planner.h"
 #include "agent/roster.h"
 
@@ -19,14 +20,19 @@ struct drpc_executor;
 struct drpc_journal;
 struct drpc_engine_link;
 struct drpc_sampler;
+struct drpc_subtree_lock;
 struct drpc_watch;
+struct drpc_control_scratch;
+struct drpc_apply_scratch;
 
 struct drpc_agent_stats {
 	uint64_t ticks;
 	uint64_t late_ticks;	 /* began more than half a window late */
-	uint64_t decisions, applied, refused, failed;
+	uint64_t decisions, applied, failed, planner_failures;
+	uint64_t verdicts[DRPC_VERDICT_OFF + 1]; /* by enum drpc_verdict_kind */
 	uint64_t events, rescans;
 	uint64_t tick_ns_last, tick_ns_max, tick_ns_sum; /* CPU time of the tick */
+	uint64_t last_tick_ns;
 };
 
 struct drpc_agent {
@@ -39,11 +45,18 @@ struct drpc_agent {
 	struct drpc_watch *watch;
 	struct drpc_planner *planner;
 	struct drpc_planner *fallback; /* reactive; asked where the planner fails */
-	struct drpc_journal *journal;  /* NULL in recommend mode */
+	struct drpc_journal *journal;  /* NULL: it cannot be kept here, so nothing is acted on */
 	struct drpc_executor *executor;
 	struct drpc_engine_link *engine; /* NULL: no engine was found */
 	struct drpc_api *api;
-	uint64_t node_mcpu, node_memory_bytes;
+	struct drpc_subtree_lock *lock;
+	struct drpc_control_scratch *scratch;
+	struct drpc_apply_scratch *apply_scratch;
+	struct drpc_source *timer, *signals;
+	int cgroup_fd; /* folder of the cgroup2 mount */
+	int signal_fd;
+	struct drpc_guard_node node; /* what may be shared out */
+	uint64_t next_decision_ns;
 	uint64_t started_realtime_ns;
 	bool paused; /* `drpc pause` without a name */
 	struct drpc_agent_stats stats;

@@ -25,16 +25,27 @@ struct drpc_control {
 	struct drpc_guard_state guard;
 	struct drpc_decision_ring decisions;
 	uint64_t outcome_id; /* decision that waits for its outcome; 0: none */
-	char last_action[160]; /* in words, for `ls` and `top`; "" before the first */
+	int apply_err;	     /* of the last attempt to apply; 0 */
+	struct drpc_verdict asked; /* what the engine is being asked; write: false for nothing */
+	uint64_t asked_id;	   /* the decision behind it */
+	char last_action[256]; /* in words, for `ls` and `top`; "" before the first */
 
 	/* During a tick. */
 	float raw[DRPC_OUT_COUNT];
 	const char *planner;
-	bool waiting; /* a change is under way: nothing is decided */
 };
+
+void drpc_control_free(struct drpc_control **control); /* NULL-safe; nulls */
 
 /* The state of a deployment, made at its first use; NULL without memory. */
 struct drpc_control *drpc_control_of(struct drpc_deployment *deployment);
+
+/* An engine call for a container of the deployment has ended; err 0: its limits are in force. */
+void drpc_control_applied(struct drpc_agent *agent, struct drpc_deployment *deployment, int err,
+			  const char *why);
+
+struct drpc_control_scratch;
+void drpc_control_scratch_free(struct drpc_control_scratch **scratch); /* NULL-safe; nulls */
 
 /* One control tick: sample → observe → decide → guard → apply → record, for everybody. */
 void drpc_control_tick(struct drpc_agent *agent, uint64_t now_ns);

@@ -117,7 +117,8 @@ static void deployment_leave(struct drpc_roster *roster, struct drpc_container *
 		d->next->prev = d->prev;
 	else
 		roster->last_deployment = d->prev;
-	free(d->control);
+	if (roster->ops.deployment_gone)
+		roster->ops.deployment_gone(d, roster->ops.arg);
 	free(d);
 }
 

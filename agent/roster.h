@@ -35,6 +35,8 @@ struct drpc_roster_ops {
 	void (*policy)(const char *deployment, struct drpc_policy *ret, void *arg);
 	/* A container is about to be freed: let go of whatever refers to it. */
 	void (*gone)(struct drpc_container *container, void *arg);
+	/* The same for a deployment: its last replica has left. */
+	void (*deployment_gone)(struct drpc_deployment *deployment, void *arg);
 	void *arg;
 };
 

@@ -194,8 +194,8 @@ static bool have_events(const struct drpc_agent *agent)
 		return false;
 	hooks = drpc_kernel_hooks(agent->kernel, &n);
 	for (size_t i = 0; i < n; i++) {
-		if (strcmp(hooks[i].need, DRPC_NEED_CGROUP_NEW) == 0)
-			return hooks[i].working;
+		if (hooks[i].working && strstr(hooks[i].rung, "cgroup_mkdir"))
+			return true;
 	}
 	return false;
 }

@@ -87,16 +87,32 @@ const struct drpc_decision *drpc_decision_at(const struct drpc_decision_ring *ri
 	return &ring->records[(ring->pushed - 1 - age) % DRPC_DECISION_RING];
 }
 
+static struct drpc_decision *by_id(struct drpc_decision_ring *ring, uint64_t id)
+{
+	if (id == 0 || id > ring->pushed || ring->pushed - id >= DRPC_DECISION_RING)
+		return NULL;
+	return &ring->records[(id - 1) % DRPC_DECISION_RING];
+}
+
 bool drpc_decision_set_outcome(struct drpc_decision_ring *ring, uint64_t id, uint64_t p99_ns,
 			       double throttled)
 {
-	struct drpc_decision *record;
+	struct drpc_decision *record = by_id(ring, id);
 
-	if (id == 0 || id > ring->pushed || ring->pushed - id >= DRPC_DECISION_RING)
+	if (!record)
 		return false;
-	record = &ring->records[(id - 1) % DRPC_DECISION_RING];
 	record->outcome_p99_ns = p99_ns;
 	record->outcome_throttled = throttled;
 	record->outcome_known = true;
+	return true;
+}
+
+bool drpc_decision_set_applied(struct drpc_decision_ring *ring, uint64_t id)
+{
+	struct drpc_decision *record = by_id(ring, id);
+
+	if (!record)
+		return false;
+	record->applied = true;
 	return true;
 }

@@ -58,3 +58,6 @@ const struct drpc_decision *drpc_decision_at(const struct drpc_decision_ring *ri
 /* Fills in what came of record `id`; false where it has left the ring. */
 bool drpc_decision_set_outcome(struct drpc_decision_ring *ring, uint64_t id, uint64_t p99_ns,
 			       double throttled);
+
+/* Record `id` has been written and verified after all (an engine answered); false as above. */
+bool drpc_decision_set_applied(struct drpc_decision_ring *ring, uint64_t id);

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/apply.h"
+#include "agent/execute/executor.h"
+#include "agent/monitor/sampler.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+/* The tick's working arrays, one entry a deployment; they grow and stay. */
+struct drpc_control_scratch {
+	struct drpc_deployment **deployments;
+	struct drpc_guard_request *requests;
+	struct drpc_verdict *verdicts;
+	/* The verdicts that are written. */
+	struct drpc_deployment **writers;
+	const struct drpc_verdict **written;
+	int *results;
+	size_t size;
+};
+
+struct drpc_control *drpc_control_of(struct drpc_deployment *deployment)
+{
+	if (!deployment->control)
+		deployment->control = calloc(1, sizeof(*deployment->control));
+	return deployment->control;
+}
+
+void drpc_control_free(struct drpc_control **control)
+{
+	free(*control);
+	*control = NULL;
+}
+
+void drpc_control_scratch_free(struct drpc_control_scratch **scratch)
+{
+	if (!*scratch)
+		return;
+	free((*scratch)->deployments);
+	free((*scratch)->requests);
+	free((*scratch)->verdicts);
+	free((*scratch)->writers);
+	free((*scratch)->written);
+	free((*scratch)->results);
+	free(*scratch);
+	*scratch = NULL;
+}
+
+/* One growing array; false without memory, the array then stands as it was. */
+#define GROW(array, size)                                                                          \
+	({                                                                                         \
+		void *_p = reallocarray((array), (size), sizeof(*(array)));                        \
+		if (_p)                                                                            \
+			(array) = _p;                                                              \
+		_p != NULL;                                                                        \
+	})
+
+static int scratch_fit(struct drpc_control_scratch *s, size_t count)
+{
+	size_t size = DRPC_MAX(count, 2 * s->size);
+
+	if (count <= s->size)
+		return 0;
+	if (!GROW(s->deployments, size) || !GROW(s->requests, size) || !GROW(s->verdicts, size) ||
+	    !GROW(s->writers, size) || !GROW(s->written, size) || !GROW(s->results, size))
+		return -ENOMEM;
+	s->size = size;
+	return 0;
+}
+
+/* --- observe and plan ------------------------------------------------------------------------- */
+
+/* The planner's outputs, the fallback's where the planner fails; false where both do. */
+static bool plan(struct drpc_agent *agent, struct drpc_control *control)
+{
+	struct drpc_planner *planners[] = {agent->planner, agent->fallback};
+
+	for (size_t i = 0; i < DRPC_ARRAY_SIZE(planners); i++) {
+		int r;
+
+		if (!planners[i])
+			continue;
+		r = planners[i]->ops->decide(planners[i], &control->observed.observation,
+					     control->raw);
+		control->planner = planners[i]->ops->name;
+		if (r == 0)
+			return true;
+		agent->stats.planner_failures++;
+	}
+	return false;
+}
+
+/* What came of the last action, told once its first whole window is there. */
+static void note_outcome(struct drpc_control *control)
+{
+	if (control->outcome_id == 0 || control->observed.window_end_ns == 0)
+		return;
+	drpc_decision_set_outcome(&control->decisions, control->outcome_id,
+				  (uint64_t)(control->observed.view.p99_ms * 1e6),
+				  control->observed.view.throttled_share);
+	control->outcome_id = 0;
+}
+
+static void fill_request(struct drpc_agent *agent, struct drpc_deployment *d,
+			 struct drpc_guard_request *request)
+{
+	struct drpc_control *control = d->control;
+	const struct drpc_observed *seen = &control->observed;
+	bool planned = seen->window_end_ns != 0 && plan(agent, control);
+
+	*request = (struct drpc_guard_request){
+		.policy = &d->policy,
+		.state = &control->guard,
+		.observation = &seen->observation,
+		.raw = planned ? control->raw : NULL,
+		.paused = agent->paused || d->paused,
+		.window_end_ns = seen->window_end_ns,
+		.limits = control->limits,
+		.replicas = d->replica_count,
+		.local_replicas = d->replica_count,
+		.cpu_usage_mcpu = seen->cpu_usage_mcpu,
+		.mem_use_bytes = seen->mem_use_bytes,
+		.mem_working_set_bytes = seen->mem_working_set_bytes,
+	};
+}
+
+/* Observes everybody and collects a request from each deployment that is ready for a decision. */
+static size_t collect(struct drpc_agent *agent, uint64_t now_ns)
+{
+	struct drpc_control_scratch *s = agent->scratch;
+	size_t n = 0;
+
+	for (struct drpc_deployment *d = NULL;
+	     (d = drpc_roster_next_deployment(agent->roster, d));) {
+		struct drpc_control *control = drpc_control_of(d);
+
+		if (!control || scratch_fit(s, n + 1) < 0) {
+			drpc_warn("control: no memory to decide for %s, ignoring", d->name);
+			continue;
+		}
+		if (!control->limits_known)
+			control->limits_known = drpc_apply_read(agent, d, &control->limits) == 0;
+		drpc_observe(d, &control->limits, control->changed_ns, now_ns, &control->forecast,
+			     &control->observed);
+		note_outcome(control);
+		/* Without a whole window since the last change there is nothing to go by yet; a
+		 * window that never comes is the guard's business (stale). */
+		if (!control->limits_known || drpc_apply_pending(agent, d) ||
+		    (control->observed.window_end_ns == 0 &&
+		     now_ns - control->changed_ns < 2 * agent->config.window_ns))
+			continue;
+		s->deployments[n] = d;
+		fill_request(agent, d, &s->requests[n]);
+		n++;
+	}
+	return n;
+}
+
+/* --- act and record --------------------------------------------------------------------------- */
+
+static void describe_action(struct drpc_control *control, const struct drpc_decision *decision)
+{
+	char cpu[48] = "", memory[48] = "";
+
+	if (decision->cpu_delta_mcpu)
+		snprintf(cpu, sizeof(cpu), "cpu %+.2f ", (double)decision->cpu_delta_mcpu / 1000);
+	if (decision->memory_delta_bytes)
+		snprintf(memory, sizeof(memory), "memory %+.0f MiB ",
+			 (double)decision->memory_delta_bytes / (double)DRPC_MIB);
+	snprintf(control->last_action, sizeof(control->last_action), "%s%s%s%s%.*s",
+		 decision->verdict == DRPC_VERDICT_RECOMMEND ? "would: " : "", cpu, memory,
+		 cpu[0] || memory[0] ? "· " : "", 110, decision->reason);
+}
+
+static uint64_t record(struct drpc_agent *agent, struct drpc_deployment *d,
+		       const struct drpc_guard_request *request, const struct drpc_verdict *verdict,
+		       bool applied)
+{
+	struct drpc_control *control = d->control;
+	bool moves = !drpc_limits_equal(&verdict->limits, &request->limits);
+	struct drpc_decision decision, *kept;
+
+	drpc_decision_fill(&decision, request, verdict, control->planner ? control->planner : "",
+			   applied, drpc_realtime_ns());
+	kept = drpc_decision_push(&control->decisions, &decision);
+	agent->stats.decisions++;
+	agent->stats.verdicts[verdict->kind]++;
+	if (moves && (applied || verdict->kind == DRPC_VERDICT_RECOMMEND))
+		describe_action(control, &decision);
+	return kept ? kept->id : 0;
+}
+
+/* Limits of a verdict are in force, from `now_ns` on. */
+static void committed(struct drpc_agent *agent, struct drpc_control *control,
+		      const struct drpc_verdict *verdict, uint64_t decision_id, uint64_t now_ns)
+{
+	drpc_guard_commit(&agent->config.guard, &control->guard, &control->observed.observation,
+			  verdict, now_ns);
+	/* Read back at the next tick: the kernel rounds, and others may write too. */
+	control->limits_known = false;
+	control->changed_ns = now_ns;
+	control->outcome_id = decision_id;
+	agent->stats.applied++;
+}
+
+void drpc_control_applied(struct drpc_agent *agent, struct drpc_deployment *deployment, int err,
+			  const char *why)
+{
+	struct drpc_control *control = deployment->control;
+
+	if (!control || !control->asked.write || drpc_apply_pending(agent, deployment))
+		return;
+	control->asked.write = false;
+	if (err < 0) {
+		agent->stats.failed++;
+		snprintf(control->last_action, sizeof(control->last_action), "cannot act: %s", why);
+		return;
+	}
+	drpc_decision_set_applied(&control->decisions, control->asked_id);
+	committed(agent, control, &control->asked, control->asked_id, drpc_now_ns());
+}
+
+/* Writes what may be written, then records every decision of the tick. */
+static void act(struct drpc_agent *agent, size_t n, uint64_t now_ns)
+{
+	struct drpc_control_scratch *s = agent->scratch;
+	size_t writes = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!s->verdicts[i].write)
+			continue;
+		s->writers[writes] = s->deployments[i];
+		s->written[writes++] = &s->verdicts[i];
+	}
+	if (writes > 0)
+		drpc_apply_write(agent, s->writers, s->written, writes, now_ns, s->results);
+	writes = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct drpc_verdict *verdict = &s->verdicts[i];
+		struct drpc_control *control = s->deployments[i]->control;
+		int result = verdict->write ? s->results[writes++] : -ECANCELED;
+		uint64_t id;
+
+		id = record(agent, s->deployments[i], &s->requests[i], verdict, result == 0);
+		if (result == 0) {
+			committed(agent, control, verdict, id, now_ns);
+		} else if (result == -EINPROGRESS) {
+			control->asked = *verdict;
+			control->asked_id = id;
+		} else if (verdict->write) {
+			/* A part may have been written (memory in use stays): look again. */
+			control->limits_known = false;
+			agent->stats.failed++;
+		}
+	}
+}
+
+void drpc_control_tick(struct drpc_agent *agent, uint64_t now_ns)
+{
+	size_t n;
+
+	drpc_sampler_tick(agent->sampler, agent->roster, now_ns);
+	/* Half a window early counts: timers are not exact. */
+	if (now_ns + agent->config.window_ns / 2 < agent->next_decision_ns)
+		return;
+	agent->next_decision_ns = now_ns + agent->config.control_interval_ns;
+	if (!agent->scratch) {
+		agent->scratch = calloc(1, sizeof(*agent->scratch));
+		if (!agent->scratch)
+			return;
+	}
+	n = collect(agent, now_ns);
+	drpc_guard_judge(&agent->config.guard, &agent->node, agent->scratch->requests, n, now_ns,
+			 agent->scratch->verdicts);
+	act(agent, n, now_ns);
+	drpc_executor_tick(agent->executor, now_ns);
+}
