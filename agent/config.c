@@ -341,8 +341,10 @@ int drpc_config_set(struct drpc_config *config, const char *key, const char *val
 
 		if (strcmp(s->section, section) != 0 || strcmp(s->key, key) != 0)
 			continue;
-		if (set_value(config, s, value) == 0)
+		if (set_value(config, s, value) == 0) {
+			config->guard.interval_ns = config->control_interval_ns;
 			return 0;
+		}
 		drpc_sanitize(shown, sizeof(shown), value);
 		snprintf(why, why_size, "%s%s%s: \"%s\" is not accepted; give %s%s%s%s%s", section,
 			 *section ? "." : "", key, shown, forms[s->type], s->min ? ", from " : "",
@@ -372,6 +374,7 @@ void drpc_config_defaults(struct drpc_config *config, uint64_t node_mcpu,
 		.node_memory_bytes = node_memory_bytes,
 	};
 	drpc_guard_params_defaults(&config->guard);
+	config->guard.interval_ns = config->control_interval_ns;
 }
 
 int drpc_config_check(const struct drpc_config *config, char *why, size_t why_size)

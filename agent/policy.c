@@ -12,6 +12,7 @@
 #define CPU_LEAST_MCPU	   10ULL
 #define CPU_MOST_MCPU	   100000000ULL
 #define MEMORY_LEAST_BYTES DRPC_MIB
+#define MEMORY_MOST_BYTES  ((uint64_t)INT64_MAX)
 #define REPLICAS_MOST	   10000U
 #define SLO_MOST_NS	   (3600 * DRPC_NSEC_PER_SEC)
 
@@ -58,7 +59,7 @@ static int set_memory(uint64_t *field, const char *value)
 
 	if (r < 0)
 		return r;
-	if (bytes < MEMORY_LEAST_BYTES || bytes > INT64_MAX)
+	if (bytes < MEMORY_LEAST_BYTES || bytes > MEMORY_MOST_BYTES)
 		return -ERANGE;
 	*field = bytes;
 	return 0;
@@ -198,12 +199,17 @@ void drpc_policy_defaults(struct drpc_policy *policy, uint64_t node_mcpu, uint64
 {
 	const uint64_t min_mcpu = 50, min_bytes = 16 * DRPC_MIB;
 
+	/* A node of unknown size bounds nothing: a guess would be a limit that nobody gave. */
+	if (node_mcpu == 0)
+		node_mcpu = CPU_MOST_MCPU;
+	if (node_mem_bytes == 0)
+		node_mem_bytes = MEMORY_MOST_BYTES;
 	*policy = (struct drpc_policy){
 		.mode = DRPC_MODE_RECOMMEND,
 		.min_cpu_mcpu = min_mcpu,
-		.max_cpu_mcpu = DRPC_MAX(node_mcpu, min_mcpu),
+		.max_cpu_mcpu = DRPC_CLAMP(node_mcpu, min_mcpu, CPU_MOST_MCPU),
 		.min_memory_bytes = min_bytes,
-		.max_memory_bytes = DRPC_MAX(node_mem_bytes, min_bytes),
+		.max_memory_bytes = DRPC_CLAMP(node_mem_bytes, min_bytes, MEMORY_MOST_BYTES),
 		.min_replicas = 1,
 		.max_replicas = 1,
 		.cpu_step = 0.3,
@@ -254,7 +260,7 @@ int drpc_policy_check(const struct drpc_policy *policy, char *why, size_t why_si
 			"min-cpu %lum is above max-cpu %lum; max-cpu is the whole node where none is given",
 			policy->min_cpu_mcpu, policy->max_cpu_mcpu);
 	else if (policy->min_memory_bytes < MEMORY_LEAST_BYTES ||
-		 policy->max_memory_bytes > INT64_MAX)
+		 policy->max_memory_bytes > MEMORY_MOST_BYTES)
 		snprintf(why, why_size,
 			 "min-memory, max-memory: %lu to %lu bytes is outside 1Mi to 2^63-1",
 			 policy->min_memory_bytes, policy->max_memory_bytes);

@@ -27,7 +27,8 @@ struct drpc_policy {
 	bool memory_managed;	      /* false: memory limits are left alone */
 };
 
-/* Fills in the defaults: recommend, no objective, 50 mCPU .. node, 16 MiB .. node, 1..1 replicas. */
+/* Fills in the defaults: recommend, no objective, 50 mCPU .. node, 16 MiB .. node, 1..1 replicas.
+ * A node of size 0 is unknown and bounds nothing. */
 void drpc_policy_defaults(struct drpc_policy *policy, uint64_t node_mcpu, uint64_t node_mem_bytes);
 
 /*
