@@ -5,9 +5,10 @@ SRC_lib   := $(wildcard lib/*.c)
 SRC_nn    := $(wildcard nn/*.c)
 SRC_agent := $(filter-out agent/main.c,$(wildcard agent/*.c agent/*/*.c))
 SRC_cli   := $(filter-out tools/drpc/main.c,$(wildcard tools/drpc/*.c))
+SRC_testbed := $(filter-out tools/testbed/main.c,$(wildcard tools/testbed/*.c))
 SRC_load  := $(filter-out tools/load/main.c,$(wildcard tools/load/*.c))
 SRC_bench := $(filter-out tools/bench/main.c,$(wildcard tools/bench/*.c))
-ARCHIVES  := lib nn agent cli load bench
+ARCHIVES  := lib nn agent cli testbed load bench
 
 # --- kernels: one source per instruction set, chosen at run time (nn/isa.h) ---------------------
 # -O3 in every variant: the kernels are loops, and the sanitised tests train networks with them.
@@ -34,10 +35,12 @@ MAIN_drpc-load := tools/load/main.c
 ARCS_drpc-load := load lib
 PKGS_drpc-load := json-c
 
-MAIN_drpc-testbed := $(wildcard tools/testbed/*.c)
-ARCS_drpc-testbed := lib
+MAIN_drpc-testbed := tools/testbed/main.c
+ARCS_drpc-testbed := testbed load lib
 # One static binary, so that it runs in an image that holds nothing else.
-LDFLAGS_drpc-testbed := $(if $(filter release,$(BUILD)),-static-pie)
+# The linker's warning about getaddrinfo is for older C libraries: since 2.34 the files and dns
+# sources are part of libc (looked up in a chroot that holds nothing but the binary and /etc).
+LDFLAGS_drpc-testbed := $(if $(filter release,$(BUILD)),-static-pie -Xlinker --no-warnings)
 
 MAIN_drpc-bench := tools/bench/main.c
 ARCS_drpc-bench := bench load agent nn lib
