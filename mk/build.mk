@@ -41,6 +41,7 @@ ARCS_drpc-testbed := testbed load lib
 # The linker's warning about getaddrinfo is for older C libraries: since 2.34 the files and dns
 # sources are part of libc (looked up in a chroot that holds nothing but the binary and /etc).
 LDFLAGS_drpc-testbed := $(if $(filter release,$(BUILD)),-static-pie -Xlinker --no-warnings)
+$(OUT)/drpc-testbed: LDFLAGS := $(filter-out -pie,$(LDFLAGS))
 
 MAIN_drpc-bench := tools/bench/main.c
 ARCS_drpc-bench := bench load agent nn lib
