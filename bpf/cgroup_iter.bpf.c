@@ -406,13 +406,13 @@ static __always_inline int visit(bool typed, struct bpf_iter__cgroup *ctx)
 }
 
 SEC("iter/cgroup")
-int drpc_cgroup_typed(struct bpf_iter__cgroup *ctx)
+int on_cgroup_typed(struct bpf_iter__cgroup *ctx)
 {
 	return visit(true, ctx);
 }
 
 SEC("iter/cgroup")
-int drpc_cgroup_untyped(struct bpf_iter__cgroup *ctx)
+int on_cgroup_untyped(struct bpf_iter__cgroup *ctx)
 {
 	return visit(false, ctx);
 }

@@ -142,8 +142,8 @@ static __always_inline void drpc_count_lost(enum drpc_lost what)
 }
 
 /*
- * Reserves an event, with room for a path or without; NULL (and counted) when the buffer is full.
- * To be filled and given to bpf_ringbuf_submit(). Everything but path is zeroed.
+ * Reserves an event; NULL (and counted) when the buffer is full. Zeroed but for kind and time; to be
+ * filled and given to bpf_ringbuf_submit().
  */
 static __always_inline struct drpc_ring_event *drpc_event_reserve(enum drpc_event_kind kind)
 {
@@ -157,22 +157,5 @@ static __always_inline struct drpc_ring_event *drpc_event_reserve(enum drpc_even
 	__builtin_memset(e, 0, sizeof(*e));
 	e->kind = kind;
 	e->time_ns = bpf_ktime_get_ns();
-	return e;
-}
-
-static __always_inline struct drpc_ring_path_event *
-drpc_path_event_reserve(enum drpc_event_kind kind)
-{
-	struct drpc_ring_path_event *e =
-		bpf_ringbuf_reserve(&drpc_events, sizeof(struct drpc_ring_path_event), 0);
-
-	if (!e) {
-		drpc_count_lost(DRPC_LOST_EVENT);
-		return NULL;
-	}
-	__builtin_memset(&e->event, 0, sizeof(e->event));
-	e->event.kind = kind;
-	e->event.time_ns = bpf_ktime_get_ns();
-	e->path[0] = 0;
 	return e;
 }

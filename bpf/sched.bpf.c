@@ -23,7 +23,7 @@
 struct slot_cache {
 	struct {
 		__u64 cgroup_id;
-		__u32 generation; /* of drpc_runtime; the agent starts counting at 1 */
+		__u32 generation; /* of drpc_tunables; the agent starts counting at 1 */
 		__u32 slot;
 	} entry[CACHE_ENTRIES];
 };
@@ -48,10 +48,12 @@ struct {
 	__type(value, struct task_wait);
 } drpc_sched_tasks SEC(".maps");
 
-/* Last rung: runnable tasks, thread id -> since when. Preallocated: nothing may be allocated under
- * a rq's lock. */
+/*
+ * Last rung: runnable tasks, thread id -> since when. Preallocated, since nothing may be allocated
+ * under a rq's lock; LRU, since a container that is untracked leaves entries behind.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
 	__type(key, __u32);
 	__type(value, __u64);
@@ -104,7 +106,7 @@ static __always_inline __u64 wait_here(struct task_struct *next)
 }
 
 SEC("tp_btf/sched_switch")
-int BPF_PROG(drpc_sched_switch_moves, bool preempt, struct task_struct *prev,
+int BPF_PROG(on_switch_moves, bool preempt, struct task_struct *prev,
 	     struct task_struct *next)
 {
 	struct drpc_slot_shard *shard;
@@ -131,7 +133,7 @@ int BPF_PROG(drpc_sched_switch_moves, bool preempt, struct task_struct *prev,
 }
 
 SEC("tp_btf/sched_switch")
-int BPF_PROG(drpc_sched_switch_here, bool preempt, struct task_struct *prev,
+int BPF_PROG(on_switch_here, bool preempt, struct task_struct *prev,
 	     struct task_struct *next)
 {
 	struct drpc_slot_shard *shard;
@@ -160,21 +162,21 @@ static __always_inline void mark_runnable(struct task_struct *task)
 }
 
 SEC("tp_btf/sched_wakeup")
-int BPF_PROG(drpc_sched_wakeup, struct task_struct *task)
+int BPF_PROG(on_wakeup, struct task_struct *task)
 {
 	mark_runnable(task);
 	return 0;
 }
 
 SEC("tp_btf/sched_wakeup_new")
-int BPF_PROG(drpc_sched_wakeup_new, struct task_struct *task)
+int BPF_PROG(on_wakeup_new, struct task_struct *task)
 {
 	mark_runnable(task);
 	return 0;
 }
 
 SEC("tp_btf/sched_switch")
-int BPF_PROG(drpc_sched_switch_woken, bool preempt, struct task_struct *prev,
+int BPF_PROG(on_switch_woken, bool preempt, struct task_struct *prev,
 	     struct task_struct *next)
 {
 	struct drpc_slot_shard *shard;

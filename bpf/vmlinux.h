@@ -43,6 +43,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PERCPU_HASH = 5,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
@@ -211,10 +212,21 @@ struct sched_entity {
 	struct cfs_rq *cfs_rq; /* set for tasks of every class */
 };
 
+struct upid {
+	int nr;
+};
+
+struct pid {
+	unsigned int level; /* 0: in no pid namespace but the machine's */
+	struct upid numbers[1];
+};
+
 struct task_struct {
 	unsigned int __state;
 	pid_t pid;
 	pid_t tgid;
+	struct task_struct *real_parent;
+	struct pid *thread_pid;
 	struct sched_entity se;
 	struct css_set *cgroups;
 	struct sched_info sched_info;

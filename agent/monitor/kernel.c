@@ -81,7 +81,7 @@ static int on_record(void *arg, void *data, size_t size)
 		.slot = record->slot,
 		.duration_ns = record->duration_ns,
 	};
-	if (size >= sizeof(*with_path) && memchr(with_path->path, '\0', sizeof(with_path->path)))
+	if (size > sizeof(*record) && memchr(with_path->path, '\0', size - sizeof(*record)))
 		event.path = with_path->path;
 	if (record->kind == DRPC_EVENT_SLOW) {
 		drpc_kernel_format_peer(peer, sizeof(peer), record->peer, record->peer_port);
@@ -415,6 +415,7 @@ void drpc_kernel_stats(const struct drpc_kernel *kernel, struct drpc_kernel_stat
 	*ret = (struct drpc_kernel_stats){
 		.lost_events = sum_losses(kernel, DRPC_LOST_EVENT),
 		.lost_edges = sum_losses(kernel, DRPC_LOST_EDGE),
+		.lost_stalls = sum_losses(kernel, DRPC_LOST_STALL),
 		.map_bytes = kernel->map_bytes,
 		.slots_used = kernel->slots_used,
 		.slots_max = kernel->slots - 1,

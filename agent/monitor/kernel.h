@@ -109,7 +109,7 @@ void drpc_kernel_set_slow(struct drpc_kernel *kernel, uint32_t slot, uint64_t sl
 
 /* Ring-buffer reservations that failed, edge-table inserts that failed, and map memory. */
 struct drpc_kernel_stats {
-	uint64_t lost_events, lost_edges, map_bytes;
+	uint64_t lost_events, lost_edges, lost_stalls, map_bytes;
 	uint32_t slots_used, slots_max, shards;
 };
 void drpc_kernel_stats(const struct drpc_kernel *kernel, struct drpc_kernel_stats *ret);

@@ -114,12 +114,13 @@ struct drpc_endpoint {
 enum drpc_lost {
 	DRPC_LOST_EVENT, /* ring buffer full */
 	DRPC_LOST_EDGE,	 /* edge table full */
+	DRPC_LOST_STALL, /* more threads in reclaim than there is room for */
 	DRPC_LOST_COUNT,
 };
 
 enum drpc_event_kind {
 	DRPC_EVENT_CGROUP_NEW,	/* a cgroup was made: cgroup_id, path */
-	DRPC_EVENT_CGROUP_GONE, /* released: cgroup_id, path */
+	DRPC_EVENT_CGROUP_GONE, /* removed: cgroup_id, path */
 	DRPC_EVENT_OOM_KILL,	/* cgroup_id, pid */
 	DRPC_EVENT_EXIT,	/* a container's first process ended: cgroup_id, pid */
 	DRPC_EVENT_SLOW,	/* exemplar: slot, duration_ns, peer */
@@ -138,11 +139,12 @@ struct drpc_ring_event {
 	__drpc_u8 peer[16]; /* IPv6, or IPv4 mapped into it */
 };
 
-#define DRPC_EVENT_PATH 256
+#define DRPC_EVENT_PATH 512 /* a power of two */
 
+/* The record ends with the path's terminator. */
 struct drpc_ring_path_event {
 	struct drpc_ring_event event;
-	char path[DRPC_EVENT_PATH]; /* relative to the cgroup2 mount, terminated, cut if longer */
+	char path[DRPC_EVENT_PATH]; /* relative to the cgroup2 mount; empty if longer */
 };
 
 #ifndef __VMLINUX_H__
