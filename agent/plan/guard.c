@@ -148,28 +148,27 @@ static bool cut_hurt(struct judge *j, enum drpc_guard_axis axis)
 static void roll_back(struct judge *j)
 {
 	const struct drpc_policy *policy = j->request->policy;
-	struct drpc_proposal *to = &j->asked;
+	const uint64_t min[DRPC_AXIS_COUNT] = {policy->min_cpu_mcpu, policy->min_memory_bytes,
+					       policy->min_replicas};
+	const uint64_t max[DRPC_AXIS_COUNT] = {policy->max_cpu_mcpu, policy->max_memory_bytes,
+					       policy->max_replicas};
 
 	for (enum drpc_guard_axis axis = 0; axis < DRPC_AXIS_COUNT; axis++) {
-		uint64_t undo = j->request->state->axis[axis].undo, from, max;
+		const bool replicas = axis == DRPC_AXIS_REPLICAS;
+		const uint64_t from = replicas ? j->verdict->standing.replicas
+					       : *figure_of(&j->verdict->standing, axis);
+		/* The owner may have changed the policy since. */
+		const uint64_t undo =
+			DRPC_CLAMP(j->request->state->axis[axis].undo, min[axis], max[axis]);
 
-		if (axis == DRPC_AXIS_REPLICAS) {
-			from = j->verdict->standing.replicas;
-			max = policy->max_replicas;
-		} else {
-			from = *figure_of(&j->verdict->standing, axis);
-			max = axis == DRPC_AXIS_CPU ? policy->max_cpu_mcpu
-						    : policy->max_memory_bytes;
-		}
-		undo = DRPC_MIN(undo, max);
 		if (undo <= from || !cut_hurt(j, axis))
 			continue;
 		j->rollback = true;
 		j->verdict->emergency = true;
-		if (axis == DRPC_AXIS_REPLICAS)
-			to->replicas = j->verdict->target.replicas = (uint32_t)undo;
+		if (replicas)
+			j->asked.replicas = j->verdict->target.replicas = (uint32_t)undo;
 		else
-			*figure_of(to, axis) = *figure_of(&j->verdict->target, axis) = undo;
+			*figure_of(&j->asked, axis) = *figure_of(&j->verdict->target, axis) = undo;
 	}
 }
 

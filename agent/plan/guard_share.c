@@ -92,6 +92,8 @@ static void grant(const struct sharing *s, size_t i, wide granted)
 {
 	struct drpc_verdict *verdict = &s->verdicts[i];
 	const uint64_t from = standing_of(s, i), asked = *target_of(s, i);
+	const struct drpc_policy *policy = s->requests[i].policy;
+	const uint64_t min = s->cpu ? policy->min_cpu_mcpu : policy->min_memory_bytes;
 	const uint32_t local = s->requests[i].local_replicas;
 	uint64_t each;
 
@@ -107,6 +109,9 @@ static void grant(const struct sharing *s, size_t i, wide granted)
 	each = (uint64_t)(granted / local);
 	if (!s->cpu)
 		each -= DRPC_MIN(each, (from + each) % DRPC_MEMORY_GRAIN_BYTES);
+	/* From outside of the policy, half of the way would still be outside. */
+	if (from + each < min)
+		each = 0;
 	*target_of(s, i) = from + each;
 	if (s->cpu)
 		drpc_guard_note(verdict, "cpu: %lum of +%lum granted, the node is short of CPU",

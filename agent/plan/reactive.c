@@ -58,12 +58,14 @@ struct state {
 	bool cpu_bound;
 };
 
-static void read_state(const float features[DRPC_F_COUNT], struct state *s)
+static bool read_state(const float f[DRPC_F_COUNT], struct state *s)
 {
-	float f[DRPC_F_COUNT], growth = 1;
+	float growth = 1;
 
-	for (int i = 0; i < DRPC_F_COUNT; i++)
-		f[i] = isfinite(features[i]) ? DRPC_MAX(features[i], 0.0f) : 0.0f;
+	for (int i = 0; i < DRPC_F_COUNT; i++) {
+		if (!isfinite(f[i]))
+			return false;
+	}
 	if (f[DRPC_F_RATE] > 0)
 		growth = DRPC_CLAMP(f[DRPC_F_RATE_PRED] / f[DRPC_F_RATE], 1.0f,
 				    PREDICTION_RATIO_MAX);
@@ -77,6 +79,7 @@ static void read_state(const float features[DRPC_F_COUNT], struct state *s)
 	s->replicas = f[DRPC_F_REPLICAS];
 	s->comfortable = s->p99 > 0 && s->p99 < P99_COMFORTABLE;
 	s->cpu_bound = s->throttled > THROTTLED_NONE || s->util >= UTIL_BUSY;
+	return true;
 }
 
 static float cpu_raise(const struct state *s)
@@ -152,7 +155,9 @@ void drpc_reactive_decide(const float features[DRPC_F_COUNT], float raw[DRPC_OUT
 	struct state s;
 	float raise;
 
-	read_state(features, &s);
+	raw[DRPC_OUT_CPU] = raw[DRPC_OUT_MEMORY] = raw[DRPC_OUT_REPLICAS] = 0;
+	if (!read_state(features, &s))
+		return;
 	raise = cpu_raise(&s);
 	raw[DRPC_OUT_CPU] = raise > 0 ? raise : cpu_cut(&s);
 	raw[DRPC_OUT_MEMORY] = memory_output(&s);

@@ -7,5 +7,5 @@
 
 #include "agent/plan/planner.h"
 
-/* Outputs in -1..1. Features that are not finite count as 0, which asks for nothing. */
+/* Outputs in -1..1; all 0 where a feature is not finite. */
 void drpc_reactive_decide(const float features[DRPC_F_COUNT], float raw[DRPC_OUT_COUNT]);

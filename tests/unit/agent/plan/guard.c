@@ -1,0 +1,570 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/plan/guard.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+#include "lib/util.h"
+
+#define SEC  DRPC_NSEC_PER_SEC
+#define MSEC DRPC_NSEC_PER_MSEC
+
+/* One deployment of one replica in act mode: 1000m, 512 MiB, quiet; time 1000 s. */
+static struct drpc_guard_params params;
+static struct drpc_guard_node node;
+static struct drpc_policy policy;
+static struct drpc_guard_state state;
+static struct drpc_observation observation;
+static struct drpc_guard_request request;
+static struct drpc_verdict v;
+static float raw[DRPC_OUT_COUNT];
+static uint64_t now;
+
+static void setup(void)
+{
+	drpc_guard_params_defaults(&params);
+	node = (struct drpc_guard_node){.cpu_mcpu = 8000, .memory_bytes = 16ULL << 30};
+	drpc_policy_defaults(&policy, 8000, 16ULL << 30);
+	policy.mode = DRPC_MODE_ACT;
+	memset(&state, 0, sizeof(state));
+	memset(raw, 0, sizeof(raw));
+	now = 1000 * SEC;
+	observation = (struct drpc_observation){.coverage = 1, .now_ns = now};
+	observation.features[DRPC_F_REPLICAS] = 1;
+	request = (struct drpc_guard_request){
+		.policy = &policy,
+		.state = &state,
+		.observation = &observation,
+		.raw = raw,
+		.window_end_ns = now,
+		.limits = {100000, 100000, 0, DRPC_UNLIMITED, 512 << 20},
+		.replicas = 1,
+		.local_replicas = 1,
+		.cpu_usage_mcpu = 300,
+		.mem_use_bytes = 200 << 20,
+		.mem_working_set_bytes = 150 << 20,
+	};
+}
+
+TestSuite(guard, .init = setup);
+
+static void judge(void)
+{
+	drpc_guard_judge(&params, &node, &request, 1, now, &v);
+}
+
+/* Judges, and if it may be written, writes: the limits become the container's. */
+static enum drpc_verdict_kind act(void)
+{
+	request.window_end_ns = now;
+	judge();
+	if (v.write) {
+		drpc_guard_commit(&params, &state, &observation, &v, now);
+		request.limits = v.limits;
+		request.replicas = request.local_replicas = v.replicas;
+	}
+	return v.kind;
+}
+
+#define expect_reason(text) cr_expect_not_null(strstr(v.reason, text), "reason: %s", v.reason)
+
+static void expect_untouched(void)
+{
+	cr_expect_not(v.write);
+	cr_expect(drpc_limits_equal(&v.limits, &request.limits));
+	cr_expect_eq(v.replicas, request.replicas);
+	cr_expect_gt(strlen(v.reason), 0);
+}
+
+Test(guard, allows_what_is_within_every_bound)
+{
+	raw[DRPC_OUT_CPU] = 1;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_ALLOW, "%s", v.reason);
+	cr_expect(v.write);
+	cr_expect_eq(v.limits.cpu_quota_usec, 130000);
+	cr_expect_eq(v.limits.mem_max_bytes, 512 << 20);
+	cr_expect_eq(v.limits.mem_high_bytes, DRPC_UNLIMITED, "nobody asked about memory");
+}
+
+Test(guard, holds_where_nothing_is_asked)
+{
+	raw[DRPC_OUT_CPU] = 0.5f;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_HOLD);
+	expect_untouched();
+}
+
+Test(guard, modes)
+{
+	raw[DRPC_OUT_CPU] = 1;
+	policy.mode = DRPC_MODE_RECOMMEND;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_RECOMMEND);
+	cr_expect_not(v.write);
+	cr_expect_eq(v.limits.cpu_quota_usec, 130000, "shown, not written");
+	policy.mode = DRPC_MODE_OFF;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_OFF);
+	expect_untouched();
+	policy.mode = DRPC_MODE_ACT;
+	request.paused = true;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_PAUSED);
+	expect_untouched();
+}
+
+Test(guard, freezes_on_stale_windows)
+{
+	raw[DRPC_OUT_CPU] = 1;
+	request.window_end_ns = 0;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_FREEZE);
+	expect_reason("no measurement yet");
+	expect_untouched();
+	request.window_end_ns = now - 5 * 200 * MSEC;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_ALLOW, "five intervals old is not yet stale");
+	request.window_end_ns--;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_FREEZE);
+	expect_reason("1.0 s old");
+	request.window_end_ns = now + SEC;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_FREEZE);
+	expect_reason("future");
+}
+
+Test(guard, freezes_on_features_that_are_no_numbers)
+{
+	raw[DRPC_OUT_CPU] = 1;
+	for (int i = 0; i < DRPC_F_COUNT; i++) {
+		observation.features[i] = i % 2 ? NAN : INFINITY;
+		judge();
+		cr_expect_eq(v.kind, DRPC_VERDICT_FREEZE);
+		expect_reason(drpc_feature_names[i]);
+		expect_untouched();
+		observation.features[i] = 0;
+	}
+}
+
+Test(guard, low_coverage_lowers_nothing)
+{
+	observation.coverage = 0.5;
+	raw[DRPC_OUT_CPU] = -1;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE);
+	expect_reason("cut refused, only 50% of the traffic was seen");
+	expect_untouched();
+	/* A raise needs a witness: p99 comes from the histograms that saw half, throttling not. */
+	raw[DRPC_OUT_CPU] = 1;
+	observation.features[DRPC_F_P99_SLO] = 2;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE);
+	expect_untouched();
+	observation.features[DRPC_F_THROTTLED] = 0.5f;
+	judge();
+	cr_expect(v.write, "%s", v.reason);
+	observation.coverage = NAN;
+	observation.features[DRPC_F_THROTTLED] = 0;
+	judge();
+	expect_untouched();
+}
+
+Test(guard, refuses_outputs_that_are_not_finite)
+{
+	raw[DRPC_OUT_CPU] = NAN;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE);
+	expect_reason("no finite outputs");
+	expect_untouched();
+	raw[DRPC_OUT_CPU] = 1;
+	raw[DRPC_OUT_REPLICAS] = INFINITY;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE, "one bad output spoils all three");
+	request.raw = NULL;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE);
+	expect_untouched();
+}
+
+Test(guard, bounds_and_steps)
+{
+	struct drpc_proposal far = {1000000, 512 << 20, 1};
+
+	request.proposal = &far;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_CLIP);
+	cr_expect_eq(v.limits.cpu_quota_usec, 130000);
+	expect_reason("held to one step, 1300m");
+	policy.max_cpu_mcpu = 1100;
+	judge();
+	cr_expect_eq(v.limits.cpu_quota_usec, 110000);
+	expect_reason("held at the maximum 1100m");
+	policy.max_cpu_mcpu = 1000;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE);
+	expect_untouched();
+	far.cpu_mcpu = 0;
+	policy.min_cpu_mcpu = 900;
+	judge();
+	cr_expect_eq(v.limits.cpu_quota_usec, 90000);
+	expect_reason("held at the minimum 900m");
+}
+
+Test(guard, a_limit_outside_the_policy_is_not_moved_the_wrong_way)
+{
+	policy.max_cpu_mcpu = 500;
+	raw[DRPC_OUT_CPU] = 1;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE, "a raise must not become a cut");
+	expect_untouched();
+	raw[DRPC_OUT_CPU] = -0.6f;
+	judge();
+	cr_expect_eq(v.limits.cpu_quota_usec, 50000, "a cut goes all the way into the policy");
+	request.cpu_usage_mcpu = 600;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE, "but not into what is in use");
+	expect_untouched();
+}
+
+Test(guard, cuts_leave_what_is_in_use)
+{
+	raw[DRPC_OUT_CPU] = -1;
+	request.cpu_usage_mcpu = 800;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_CLIP);
+	cr_expect_eq(v.limits.cpu_quota_usec, 88000);
+	request.cpu_usage_mcpu = 950;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE);
+	expect_untouched();
+}
+
+Test(guard, unlimited_begins_at_the_policys_maximum)
+{
+	request.limits.cpu_quota_usec = DRPC_UNLIMITED;
+	request.limits.mem_max_bytes = DRPC_UNLIMITED;
+	raw[DRPC_OUT_CPU] = raw[DRPC_OUT_MEMORY] = 1;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE, "there is nothing above no limit");
+	expect_untouched();
+	raw[DRPC_OUT_CPU] = raw[DRPC_OUT_MEMORY] = -1;
+	judge();
+	cr_expect_eq(v.limits.cpu_quota_usec, 560000);
+	cr_expect_leq(v.limits.mem_max_bytes, policy.max_memory_bytes);
+}
+
+Test(guard, cut_interval_and_cool_down)
+{
+	raw[DRPC_OUT_CPU] = -1;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW);
+	now += 1999 * MSEC;
+	cr_expect_eq(act(), DRPC_VERDICT_REFUSE);
+	expect_reason("cut 2.0 s ago (interval 2 s)");
+	now += MSEC;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
+	raw[DRPC_OUT_CPU] = 1;
+	now += 200 * MSEC;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "raises do not wait");
+	now += 200 * MSEC;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW);
+	raw[DRPC_OUT_CPU] = -1;
+	now += 9999 * MSEC;
+	cr_expect_eq(act(), DRPC_VERDICT_REFUSE);
+	expect_reason("cool-down 10 s");
+	now += MSEC;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
+}
+
+Test(guard, no_cut_while_overloaded)
+{
+	raw[DRPC_OUT_CPU] = -1;
+	raw[DRPC_OUT_MEMORY] = -1;
+	observation.features[DRPC_F_P99_SLO] = 1.1f;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE);
+	expect_reason("cpu: cut refused while the deployment is overloaded");
+	expect_reason("memory: cut refused");
+	expect_untouched();
+}
+
+Test(guard, rate_limit_spares_emergencies)
+{
+	policy.max_cpu_mcpu = 1000000;
+	node.cpu_mcpu = 0;
+	params.actions_per_minute = 3;
+	raw[DRPC_OUT_CPU] = 1;
+	for (int i = 0; i < 3; i++, now += MSEC)
+		cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
+	cr_expect_eq(act(), DRPC_VERDICT_REFUSE);
+	expect_reason("3 actions a minute are used up");
+	observation.features[DRPC_F_THROTTLED] = 0.5f;
+	for (int i = 0; i < 10; i++, now += MSEC) {
+		cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
+		cr_expect(v.emergency);
+	}
+	/* However many emergencies there were, one action comes free after its own time. */
+	observation.features[DRPC_F_THROTTLED] = 0;
+	now += 19 * SEC;
+	cr_expect_eq(act(), DRPC_VERDICT_REFUSE);
+	now += 2 * SEC;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
+}
+
+Test(guard, flap_budget_stops_cuts_not_raises)
+{
+	params.cut_after_raise_ns = params.cut_interval_ns = 0;
+	params.flap_budget = 4;
+	params.actions_per_minute = 1000;
+	for (int i = 0; i < 5; i++) { /* four turns: up, down, up, down, up */
+		raw[DRPC_OUT_CPU] = i % 2 ? -1 : 1;
+		now += SEC;
+		cr_expect_neq(act(), DRPC_VERDICT_REFUSE, "%s", v.reason);
+	}
+	raw[DRPC_OUT_CPU] = -1;
+	now += 20 * SEC;
+	cr_expect_eq(act(), DRPC_VERDICT_REFUSE);
+	expect_reason("changed direction 4 times in 300 s");
+	raw[DRPC_OUT_CPU] = 1;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
+	raw[DRPC_OUT_CPU] = -1;
+	now += 281 * SEC;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
+	/* Memory has a budget of its own. */
+	cr_expect_eq(state.axis[DRPC_AXIS_MEMORY].turned, 0);
+}
+
+Test(guard, a_cut_that_throttles_is_undone)
+{
+	observation.features[DRPC_F_THROTTLED] = 0.1f;
+	raw[DRPC_OUT_CPU] = -1;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW);
+	cr_expect_eq(request.limits.cpu_quota_usec, 70000);
+	now += 200 * MSEC;
+	observation.features[DRPC_F_THROTTLED] = 0.34f;
+	raw[DRPC_OUT_CPU] = 0;
+	cr_expect_eq(act(), DRPC_VERDICT_HOLD, "0.24 more is no jump");
+	now += 200 * MSEC;
+	observation.features[DRPC_F_THROTTLED] = 0.36f;
+	raw[DRPC_OUT_CPU] = -1;
+	raw[DRPC_OUT_MEMORY] = -1;
+	cr_expect_eq(act(), DRPC_VERDICT_ROLLBACK, "whatever the planner says");
+	cr_expect_eq(request.limits.cpu_quota_usec, 100000);
+	cr_expect_eq(request.limits.mem_max_bytes, 512 << 20, "and nothing else is cut meanwhile");
+	expect_reason("throttling rose from 0.10 to 0.36");
+	cr_expect(v.emergency);
+	/* Undone once; the next cut waits as after any raise. */
+	now += 200 * MSEC;
+	observation.features[DRPC_F_THROTTLED] = 0;
+	raw[DRPC_OUT_MEMORY] = 0;
+	cr_expect_eq(act(), DRPC_VERDICT_REFUSE);
+	expect_reason("cool-down");
+}
+
+Test(guard, pressure_undoes_as_well_but_in_time_alone)
+{
+	raw[DRPC_OUT_CPU] = -1;
+	act();
+	raw[DRPC_OUT_CPU] = 0;
+	observation.features[DRPC_F_CPU_PRESSURE] = 0.5f;
+	now += SEC;
+	cr_expect_eq(act(), DRPC_VERDICT_HOLD, "the window is over: something else happened");
+	now += 60 * SEC;
+	observation.features[DRPC_F_CPU_PRESSURE] = 0.1f;
+	raw[DRPC_OUT_CPU] = -0.6f;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
+	now += 200 * MSEC;
+	observation.features[DRPC_F_CPU_PRESSURE] = 0.4f;
+	cr_expect_eq(act(), DRPC_VERDICT_ROLLBACK);
+	cr_expect_eq(request.limits.cpu_quota_usec, 70000, "to before the last cut, no further");
+}
+
+Test(guard, a_memory_cut_that_stalls_is_undone)
+{
+	raw[DRPC_OUT_MEMORY] = -1;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
+	cr_expect_lt(request.limits.mem_max_bytes, 512 << 20);
+	now += 200 * MSEC;
+	observation.features[DRPC_F_MEM_PRESSURE] = 0.2f;
+	cr_expect_eq(act(), DRPC_VERDICT_ROLLBACK);
+	cr_expect_eq(request.limits.mem_max_bytes, 512 << 20);
+	cr_expect_geq(request.limits.mem_high_bytes, (uint64_t)(0.89 * (512 << 20)));
+}
+
+Test(guard, a_rollback_stays_inside_the_policy)
+{
+	raw[DRPC_OUT_CPU] = -1;
+	act();
+	policy.max_cpu_mcpu = 900; /* the owner lowered it meanwhile */
+	observation.features[DRPC_F_THROTTLED] = 1;
+	now += 200 * MSEC;
+	cr_expect_eq(act(), DRPC_VERDICT_ROLLBACK);
+	cr_expect_eq(request.limits.cpu_quota_usec, 90000);
+}
+
+Test(guard, memory_is_led_by_high)
+{
+	/* Full of page cache: use is at the limit, the working set is small. */
+	request.mem_use_bytes = 510 << 20;
+	raw[DRPC_OUT_MEMORY] = -1;
+	judge();
+	cr_expect(v.write, "%s", v.reason);
+	cr_expect_eq(v.limits.mem_max_bytes, 512 << 20, "max never under use and margin");
+	cr_expect_eq(v.limits.mem_high_bytes / DRPC_MIB, 368, "high at 90%% of 409 MiB");
+	/* The kernel has reclaimed; now max follows. */
+	request.limits = v.limits;
+	request.mem_use_bytes = 368 << 20;
+	judge();
+	cr_expect_lt(v.limits.mem_max_bytes, 512 << 20);
+	cr_expect_geq(v.limits.mem_max_bytes, (uint64_t)(368 * 1.1 * DRPC_MIB));
+	cr_expect_lt(v.limits.mem_high_bytes, 368 << 20);
+}
+
+Test(guard, high_stays_over_the_working_set)
+{
+	request.mem_working_set_bytes = 400 << 20;
+	request.mem_use_bytes = 400 << 20;
+	raw[DRPC_OUT_MEMORY] = -1;
+	judge();
+	cr_expect_geq(v.limits.mem_high_bytes, 430ULL << 20);
+	expect_reason("cut no lower than use and margin");
+	request.mem_use_bytes = 0;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE);
+	expect_reason("use is not known");
+}
+
+Test(guard, a_raise_of_memory_lowers_nothing)
+{
+	request.limits.mem_high_bytes = 100 << 20; /* somebody else's: the figure is 111 MiB */
+	raw[DRPC_OUT_MEMORY] = 1;
+	judge();
+	cr_expect_eq(v.limits.mem_max_bytes, 512 << 20);
+	cr_expect_eq(v.limits.mem_high_bytes / DRPC_MIB, 120);
+	request.limits.mem_high_bytes = DRPC_UNLIMITED;
+	judge();
+	cr_expect_eq(v.limits.mem_high_bytes, DRPC_UNLIMITED);
+	cr_expect_gt(v.limits.mem_max_bytes, 512 << 20);
+}
+
+Test(guard, memory_that_is_not_managed_is_left_alone)
+{
+	policy.memory_managed = false;
+	raw[DRPC_OUT_MEMORY] = -1;
+	raw[DRPC_OUT_CPU] = 1;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_CLIP);
+	expect_reason("memory-managed is false");
+	cr_expect_eq(v.limits.mem_high_bytes, DRPC_UNLIMITED);
+}
+
+Test(guard, burst_never_exceeds_the_quota)
+{
+	request.limits.cpu_burst_usec = 90000;
+	raw[DRPC_OUT_CPU] = -1;
+	judge();
+	cr_expect_eq(v.limits.cpu_quota_usec, 70000);
+	cr_expect_eq(v.limits.cpu_burst_usec, 70000);
+	params.cpu_burst = 0.5;
+	judge();
+	cr_expect_eq(v.limits.cpu_burst_usec, 35000);
+}
+
+Test(guard, a_limit_that_the_period_cannot_express_is_not_written)
+{
+	request.limits = (struct drpc_limits){1000, 1000, 0, DRPC_UNLIMITED, 512 << 20};
+	policy.max_cpu_mcpu = 800; /* 0.8 ms of 1 ms: the kernel takes no less than 1 ms */
+	raw[DRPC_OUT_CPU] = -1;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE);
+	expect_reason("cannot be written with a period of 1000 us");
+	expect_untouched();
+}
+
+Test(guard, replicas)
+{
+	policy.max_replicas = 3;
+	raw[DRPC_OUT_REPLICAS] = 1;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW);
+	cr_expect_eq(v.replicas, 2);
+	now += 14 * SEC;
+	cr_expect_eq(act(), DRPC_VERDICT_REFUSE, "one at a time, 15 s apart");
+	now += SEC;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW);
+	cr_expect_eq(v.replicas, 3);
+	now += 20 * SEC;
+	cr_expect_eq(act(), DRPC_VERDICT_REFUSE);
+	expect_reason("held at 3, the policy allows 1..3");
+	raw[DRPC_OUT_REPLICAS] = -1;
+	raw[DRPC_OUT_CPU] = -1;
+	now += 99 * SEC;
+	cr_expect_eq(act(), DRPC_VERDICT_REFUSE);
+	expect_reason("cool-down 120 s");
+	expect_reason("cpu: cut waits for the scale-in");
+	now += SEC;
+	cr_expect_eq(act(), DRPC_VERDICT_CLIP, "%s", v.reason);
+	cr_expect_eq(v.replicas, 2);
+	cr_expect_eq(v.limits.cpu_quota_usec, 100000, "not both at once");
+}
+
+Test(guard, at_the_minimum_of_replicas_the_cpu_is_cut)
+{
+	policy.max_replicas = 3;
+	policy.min_replicas = 2;
+	request.replicas = request.local_replicas = 2;
+	raw[DRPC_OUT_REPLICAS] = -1;
+	raw[DRPC_OUT_CPU] = -1;
+	judge();
+	cr_expect_eq(v.replicas, 2);
+	cr_expect_eq(v.limits.cpu_quota_usec, 70000);
+}
+
+Test(guard, a_scale_in_that_hurts_is_undone)
+{
+	policy.max_replicas = 3;
+	request.replicas = request.local_replicas = 3;
+	raw[DRPC_OUT_REPLICAS] = -1;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
+	now += 5 * SEC;
+	observation.features[DRPC_F_THROTTLED] = 1;
+	cr_expect_eq(act(), DRPC_VERDICT_ROLLBACK);
+	cr_expect_eq(request.replicas, 3);
+}
+
+Test(guard, brownout_and_back)
+{
+	policy.brownout = true;
+	policy.min_replicas = 0;
+	raw[DRPC_OUT_REPLICAS] = -1;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
+	cr_expect_eq(request.replicas, 0);
+	/* No replica, no window: that must not freeze it for ever. */
+	now += 60 * SEC;
+	raw[DRPC_OUT_REPLICAS] = 1;
+	raw[DRPC_OUT_CPU] = 1;
+	request.window_end_ns = 0;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_ALLOW, "%s", v.reason);
+	cr_expect_eq(v.replicas, 1);
+	cr_expect_eq(v.limits.cpu_quota_usec, request.limits.cpu_quota_usec);
+}
+
+Test(guard, judging_changes_nothing)
+{
+	struct drpc_guard_state before = state;
+
+	raw[DRPC_OUT_CPU] = 1;
+	for (int i = 0; i < 100; i++)
+		judge();
+	cr_expect_eq(memcmp(&before, &state, sizeof(state)), 0);
+	cr_expect_eq(v.kind, DRPC_VERDICT_ALLOW);
+}
+
+Test(guard, names)
+{
+	cr_expect_str_eq(drpc_verdict_name(DRPC_VERDICT_HOLD), "hold");
+	cr_expect_str_eq(drpc_verdict_name(DRPC_VERDICT_OFF), "off");
+	cr_expect_str_eq(drpc_verdict_name((enum drpc_verdict_kind)99), "unknown");
+}
