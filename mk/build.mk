@@ -3,12 +3,13 @@
 # --- archives: name → sources -------------------------------------------------------------------
 SRC_lib   := $(wildcard lib/*.c)
 SRC_nn    := $(wildcard nn/*.c)
+SRC_teacher := $(filter-out teacher/main.c,$(wildcard teacher/*.c))
 SRC_agent := $(filter-out agent/main.c,$(wildcard agent/*.c agent/*/*.c))
 SRC_cli   := $(filter-out tools/drpc/main.c,$(wildcard tools/drpc/*.c))
 SRC_testbed := $(filter-out tools/testbed/main.c,$(wildcard tools/testbed/*.c))
 SRC_load  := $(filter-out tools/load/main.c,$(wildcard tools/load/*.c))
 SRC_bench := $(filter-out tools/bench/main.c,$(wildcard tools/bench/*.c))
-ARCHIVES  := lib nn agent cli testbed load bench
+ARCHIVES  := lib nn teacher agent cli testbed load bench
 
 # --- kernels: one source per instruction set, chosen at run time (nn/isa.h) ---------------------
 # -O3 in every variant: the kernels are loops, and the sanitised tests train networks with them.
@@ -44,7 +45,7 @@ LDFLAGS_drpc-testbed := $(if $(filter release,$(BUILD)),-static-pie -Xlinker --n
 $(OUT)/drpc-testbed: LDFLAGS := $(filter-out -pie,$(LDFLAGS))
 
 MAIN_drpc-bench := tools/bench/main.c
-ARCS_drpc-bench := bench load agent nn lib
+ARCS_drpc-bench := bench load agent teacher nn lib
 PKGS_drpc-bench := $(AGENT_PKGS) openblas
 
 # --- rules --------------------------------------------------------------------------------------

@@ -279,8 +279,8 @@ void drpc_mlp_backward(const struct drpc_mlp *net, const float *params, size_t h
 			     ld);
 	if (grad->dx)
 		drpc_gemm_nt(rows, grad->dx_cols, wide, dy, ld,
-			     params + first->w + grad->dx_from * ld, ld, 0.0f, grad->dx,
-			     grad->lddx);
+			     params + first->w + grad->dx_from * ld, ld, grad->dx_add ? 1.0f : 0.0f,
+			     grad->dx, grad->lddx);
 	if (grad->ret_first)
 		*grad->ret_first = dy;
 }

@@ -117,6 +117,7 @@ struct drpc_mlp_grad {
 	float *grads;
 	float *dx;
 	size_t lddx, dx_from, dx_cols;
+	bool dx_add; /* add to dx instead of setting it */
 	float **ret_first;
 };
 
