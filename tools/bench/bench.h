@@ -42,3 +42,4 @@ int bench_inference(int argc, char **argv, struct bench_report *report);
 int bench_tick(int argc, char **argv, struct bench_report *report);
 int bench_overhead(int argc, char **argv, struct bench_report *report);
 int bench_capture(int argc, char **argv, struct bench_report *report);
+int bench_td3(int argc, char **argv, struct bench_report *report);

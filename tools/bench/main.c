@@ -13,6 +13,7 @@ static const struct bench benches[] = {
 	{"tick", "control tick: 40 deployments sampled, decided, written, verified", bench_tick},
 	{"overhead", "what measuring costs servers: exchange, nginx, redis, agent", bench_overhead},
 	{"capture", "what is captured of nginx and redis, against the wire", bench_capture},
+	{"td3", "training: one TD3 update, beside the products it needs", bench_td3},
 };
 
 static void usage(FILE *out)
