@@ -43,11 +43,13 @@ struct drpc_target {
 
 struct drpc_apply_result {
 	/*
-	 * 0: in force and verified. -EINPROGRESS: the engine is being asked. -EBUSY: memory was
-	 * left as it is (in use), the CPU part is in force. Else nothing has changed: as cgroupfs.h,
-	 * or -EROFS/-ENOSPC/-EIO of the journal, -EHOSTDOWN (engine away), -ESHUTDOWN (reading only).
+	 * 0: all is in force and verified. -EINPROGRESS: the engine is being asked. Otherwise what
+	 * stands in `done` is in force and the rest is as it was: errors as in cgroupfs.h, -EROFS,
+	 * -ENOSPC, -EIO of the journal, -EHOSTDOWN (engine away), -EAGAIN (its original is being
+	 * put back just now), -ESHUTDOWN (reading only).
 	 */
 	int err;
+	uint32_t done; /* DRPC_LIMIT_* */
 	enum drpc_via via;
 	struct drpc_limits before; /* where it was known */
 	char why[192];		   /* "" on success */

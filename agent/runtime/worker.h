@@ -29,9 +29,9 @@ struct drpc_request {
 	uint32_t timeout_ms; /* from its beginning to its end; 0: none (a stream) */
 	size_t reply_max;    /* bytes; more is refused (-EFBIG); a stream is not bounded by it */
 	/*
-	 * Worker thread. `on_data` (may be NULL) gets a stream as it comes instead of `reply`, of
-	 * answers 2xx alone; `on_reply` (may be NULL) parses a complete answer. A negative return
-	 * ends the request with that error.
+	 * Worker thread. `on_data` (may be NULL) gets the body of a 2xx answer as it comes, instead
+	 * of `reply`. `on_reply` (may be NULL) looks at every complete answer; err and status are
+	 * set, 2xx or not. A negative return makes that the error of the request.
 	 */
 	int (*on_data)(struct drpc_request *rq, const char *data, size_t len);
 	int (*on_reply)(struct drpc_request *rq);
@@ -73,6 +73,9 @@ void drpc_worker_free(struct drpc_worker **worker);
 int drpc_worker_fd(const struct drpc_worker *worker);
 
 void drpc_worker_submit(struct drpc_worker *worker, struct drpc_request *rq);
+
+/* Begins a request that still waits for its time `delay_ms` from now; no effect on others. */
+void drpc_worker_reschedule(struct drpc_worker *worker, struct drpc_request *rq, uint32_t delay_ms);
 
 /* Delivers what has come: calls `done` and `deliver` on this thread. Returns how many. */
 unsigned int drpc_worker_drain(struct drpc_worker *worker);
