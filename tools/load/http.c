@@ -392,7 +392,7 @@ static ssize_t head_feed(struct drpc_http_response *response, const char *data, 
 	bool whole;
 	int err;
 
-	response->head_bytes += (uint32_t)DRPC_MIN(n + 1, DRPC_HTTP_HEAD_MAX);
+	response->head_bytes += (uint32_t)DRPC_MIN(n + (lf != NULL), DRPC_HTTP_HEAD_MAX + 1);
 	if (response->head_bytes > DRPC_HTTP_HEAD_MAX)
 		return -EBADMSG;
 	if (lf && !response->line_len) {

@@ -190,16 +190,6 @@ static int read_pair(struct tb_reader *reader, const char *path, char *pair)
 	return -EINVAL;
 }
 
-static int finish_work(const char *path, struct tb_work *work)
-{
-	if (tb_dist_prepare(&work->cpu))
-		return 0;
-	drpc_error("%s: no distribution with this tail has the mean under a cap of %g means: "
-		   "expected a larger cpu-cap or a lighter tail",
-		   path, work->cpu.cap);
-	return -EINVAL;
-}
-
 /* "/PATH:NAME=VALUE,…" */
 static int read_route(struct tb_reader *reader, const char *text)
 {
@@ -228,7 +218,8 @@ static int read_route(struct tb_reader *reader, const char *text)
 	while (!err && (pair = strsep(&rest, ",")))
 		err = read_pair(reader, route->path, pair);
 	reader->work = &reader->general;
-	return err ? err : finish_work(route->path, &route->work);
+	tb_dist_prepare(&route->work.cpu);
+	return err;
 }
 
 static int read_all(struct tb_reader *reader, int argc, char **argv)
@@ -242,7 +233,7 @@ static int read_all(struct tb_reader *reader, int argc, char **argv)
 		err = read_flags(reader, argc, argv);
 	if (err || o->help || o->version)
 		return err;
-	err = finish_work("/", &reader->general);
+	tb_dist_prepare(&reader->general.cpu);
 	for (unsigned int i = 0; !err && i < reader->route_count; i++)
 		err = read_route(reader, reader->routes[i]);
 	if (err)

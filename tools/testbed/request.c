@@ -153,7 +153,9 @@ int tb_request_parse(struct tb_request *request, const char *data, size_t len, s
 	end = find_end(data + skip, len - skip, &rest);
 	if (!end) {
 		*scanned = skip + rest;
-		if (len - skip > TB_REQUEST_LINE_MAX && !memchr(data + skip, '\n', len - skip))
+		/* No need to see the rest of a head whose first line is too long. */
+		if (len - skip > TB_REQUEST_LINE_MAX + 2 &&
+		    !memchr(data + skip, '\n', TB_REQUEST_LINE_MAX + 2))
 			return -414;
 		return len > TB_REQUEST_HEAD_MAX ? -431 : 0;
 	}

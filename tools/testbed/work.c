@@ -66,29 +66,25 @@ static double capped_mean(const struct tb_dist *dist, double s, double cap)
 	return 0;
 }
 
-bool tb_dist_prepare(struct tb_dist *dist)
+void tb_dist_prepare(struct tb_dist *dist)
 {
 	double cap = dist->cap * dist->mean_ms, lo = 0, hi = cap;
 
 	dist->scale_ms = dist->mean_ms;
 	if (dist->kind == TB_DIST_FIXED || dist->mean_ms <= 0)
-		return true;
-	/* It grows with the scale, towards the cap. */
-	while (capped_mean(dist, hi, cap) < dist->mean_ms) {
+		return;
+	/* It grows with the scale towards the cap, which is above the mean. */
+	while (capped_mean(dist, hi, cap) < dist->mean_ms)
 		hi *= 2;
-		if (hi > 1e6 * cap)
-			return false;
-	}
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < 100; i++) {
 		double mid = (lo + hi) / 2;
 
-		if (mid > 0 && capped_mean(dist, mid, cap) < dist->mean_ms)
+		if (capped_mean(dist, mid, cap) < dist->mean_ms)
 			lo = mid;
 		else
 			hi = mid;
 	}
 	dist->scale_ms = hi;
-	return true;
 }
 
 /* Standard normal (Box-Muller; its second value is not used). */

@@ -26,11 +26,8 @@ struct tb_dist {
 /* "fixed", "exp", "lognormal:SIGMA", "pareto:ALPHA". Returns false for anything else. */
 bool tb_dist_parse(struct tb_dist *dist, const char *text);
 
-/*
- * Computes the scale. Returns false where no scale gives the mean (a cap too close to 1 for the
- * tail that was asked for).
- */
-bool tb_dist_prepare(struct tb_dist *dist);
+/* Computes the scale; the cap is to be above 1. */
+void tb_dist_prepare(struct tb_dist *dist);
 
 uint64_t tb_dist_draw_ns(const struct tb_dist *dist, struct drpc_rng *rng);
 
