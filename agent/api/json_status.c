@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/api/json.h"
 #include "agent/control.h"
+#include "agent/engine_link.h"
 #include "agent/monitor/sampler.h"
 #include "lib/util.h"
 
@@ -37,15 +38,34 @@ static struct json_object *control_of(const struct drpc_agent *agent)
 {
 	const struct drpc_agent_stats *s = &agent->stats;
 	struct json_object *o = json_object_new_object();
+	struct json_object *verdicts = json_object_new_object();
 
+	for (size_t i = 0; i < DRPC_ARRAY_SIZE(s->verdicts); i++)
+		add_count(verdicts, drpc_verdict_name((enum drpc_verdict_kind)i), s->verdicts[i]);
 	add_count(o, "ticks", s->ticks);
 	add_count(o, "late_ticks", s->late_ticks);
 	json_object_object_add(o, "tick_us_last", drpc_json_number((double)s->tick_ns_last / 1e3));
 	json_object_object_add(o, "tick_us_max", drpc_json_number((double)s->tick_ns_max / 1e3));
 	add_count(o, "decisions", s->decisions);
 	add_count(o, "applied", s->applied);
-	add_count(o, "refused", s->refused);
 	add_count(o, "failed", s->failed);
+	json_object_object_add(o, "verdicts", verdicts);
+	return o;
+}
+
+static struct json_object *engine_of(const struct drpc_agent *agent)
+{
+	const struct drpc_runtime *runtime;
+	struct json_object *o;
+
+	if (!agent->engine)
+		return NULL;
+	runtime = drpc_engine_link_runtime(agent->engine);
+	o = json_object_new_object();
+	add_string(o, "kind", runtime->kind);
+	add_string(o, "version", runtime->version);
+	add_string(o, "state", drpc_runtime_state_name(runtime->state));
+	add_string(o, "why", runtime->why);
 	return o;
 }
 
@@ -90,13 +110,13 @@ struct json_object *drpc_json_status(const struct drpc_agent *agent)
 	add_count(o, "deployments", deployments);
 	add_string(o, "planner", agent->planner ? agent->planner->ops->name : NULL);
 	add_string(o, "loop", drpc_loop_name(agent->loop));
-	json_object_object_add(o, "engine", json_object_new_boolean(agent->engine != NULL));
+	json_object_object_add(o, "engine", engine_of(agent));
 	json_object_object_add(o, "journal", json_object_new_boolean(agent->journal != NULL));
 	json_object_object_add(o, "node_cpu_cores",
-			       drpc_json_number((double)agent->node_mcpu / 1000));
+			       drpc_json_number((double)agent->config.node_mcpu / 1000));
 	json_object_object_add(
 		o, "node_memory_mib",
-		drpc_json_number((double)agent->node_memory_bytes / (double)DRPC_MIB));
+		drpc_json_number((double)agent->config.node_memory_bytes / (double)DRPC_MIB));
 	json_object_object_add(o, "control", control_of(agent));
 	json_object_object_add(o, "kernel", kernel_of(agent));
 	json_object_object_add(o, "problems", problems_of(agent));
@@ -133,7 +153,7 @@ struct json_object *drpc_json_doctor(const struct drpc_agent *agent)
 	add_string(o, "cgroup_mount", agent->discover.mount);
 	add_string(o, "cgroup_root", agent->discover.root);
 	add_string(o, "counters", agent->sampler ? drpc_sampler_source(agent->sampler) : NULL);
-	json_object_object_add(o, "engine", json_object_new_boolean(agent->engine != NULL));
+	json_object_object_add(o, "engine", engine_of(agent));
 	json_object_object_add(o, "hooks", drpc_json_hooks(hooks, count));
 	return o;
 }

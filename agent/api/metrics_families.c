@@ -295,8 +295,9 @@ static void expose_control(struct drpc_expo *expo, const struct drpc_agent *agen
 		 "Control ticks that began more than half a window late."},
 		{"drpc_decisions", s->decisions, "Decisions taken."},
 		{"drpc_decisions_applied", s->applied, "Decisions written and verified."},
-		{"drpc_decisions_refused", s->refused, "Decisions the guard refused."},
 		{"drpc_decisions_failed", s->failed, "Decisions that could not be written."},
+		{"drpc_planner_failures", s->planner_failures,
+		 "Times a planner failed and the next one was asked."},
 		{"drpc_events", s->events, "Kernel events handled."},
 		{"drpc_rescans", s->rescans, "Walks of the cgroup tree."},
 	};
@@ -304,6 +305,13 @@ static void expose_control(struct drpc_expo *expo, const struct drpc_agent *agen
 	for (size_t i = 0; i < DRPC_ARRAY_SIZE(counters); i++)
 		one(expo, counters[i].name, DRPC_EXPO_COUNTER, "", counters[i].help,
 		    (double)counters[i].value);
+	drpc_expo_family(expo, "drpc_guard_verdicts", DRPC_EXPO_COUNTER, "",
+			 "Decisions by what the guard said of them.");
+	for (size_t i = 0; i < DRPC_ARRAY_SIZE(s->verdicts); i++)
+		drpc_expo_value(expo,
+				&(struct drpc_expo_label){
+					"verdict", drpc_verdict_name((enum drpc_verdict_kind)i)},
+				1, (double)s->verdicts[i]);
 	one(expo, "drpc_tick_cpu_seconds", DRPC_EXPO_COUNTER, "seconds",
 	    "CPU time of all control ticks.", (double)s->tick_ns_sum / 1e9);
 	one(expo, "drpc_tick_cpu_max_seconds", DRPC_EXPO_GAUGE, "seconds",
