@@ -381,6 +381,19 @@ Test(guard, pressure_undoes_as_well_but_in_time_alone)
 	cr_expect_eq(request.limits.cpu_quota_usec, 70000, "to before the last cut, no further");
 }
 
+Test(guard, a_raise_closes_the_case)
+{
+	raw[DRPC_OUT_CPU] = -1;
+	act();
+	raw[DRPC_OUT_CPU] = 1;
+	now += 200 * MSEC;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW);
+	raw[DRPC_OUT_CPU] = 0;
+	now += 200 * MSEC;
+	observation.features[DRPC_F_THROTTLED] = 1;
+	cr_expect_eq(act(), DRPC_VERDICT_HOLD, "the cut is not in force any more: %s", v.reason);
+}
+
 Test(guard, a_memory_cut_that_stalls_is_undone)
 {
 	raw[DRPC_OUT_MEMORY] = -1;
