@@ -38,6 +38,7 @@ skip() { # NAME REASON
 start() {
 	local name=$1 i
 	shift
+	: >"$dir/$name.log"
 	"$testbed" --listen 127.0.0.1:0 "$@" 2>"$dir/$name.log" &
 	pid=$!
 	pids+=("$pid")

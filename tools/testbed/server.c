@@ -27,6 +27,7 @@ static void arm(struct tb_server *server, struct tb_conn *conn, int op)
 	struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = conn};
 	uint64_t now_ns = drpc_now_ns();
 	bool idle = conn->phase == TB_CONN_HEAD && !conn->len;
+	int fd = conn->fd;
 	uint64_t deadline_ns = conn->begun_ns + server->options->client_timeout_ns;
 
 	if (idle)
@@ -35,8 +36,8 @@ static void arm(struct tb_server *server, struct tb_conn *conn, int op)
 		deadline_ns = conn->begun_ns + TB_LINGER_NS;
 	atomic_store(&conn->idle, idle);
 	atomic_store(&conn->deadline_ns, deadline_ns);
-	/* From here on another worker may have it. */
-	epoll_ctl(server->epoll, op, conn->fd, &event);
+	/* From the call on another worker may have it: it is not looked at any more. */
+	epoll_ctl(server->epoll, op, fd, &event);
 }
 
 static void arm_listener(struct tb_server *server)
@@ -145,7 +146,8 @@ static void *worker_main(void *arg)
 			continue;
 		}
 		conn = event.data.ptr;
-		atomic_store(&conn->deadline_ns, 0);
+		/* Reads what arm() stored: all that the worker before did to it is seen here. */
+		atomic_exchange(&conn->deadline_ns, 0);
 		if (tb_conn_turn(worker, conn))
 			arm(server, conn, EPOLL_CTL_MOD);
 		else
