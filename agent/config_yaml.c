@@ -22,7 +22,7 @@
 /* One reading: the tree, what it becomes, where a complaint goes. */
 struct reader {
 	const char *name;
-	yaml_document_t *document;
+	yaml_document_t document;
 	struct drpc_config *config;
 	char *why;
 	size_t why_size;
@@ -87,15 +87,16 @@ static int for_each_key(struct reader *r, yaml_node_t *node, const char *what, e
 				"%s: expected a block of `key: value` lines, not %s", what,
 				kind_of(node));
 	for (pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
-		yaml_node_t *key = yaml_document_get_node(r->document, pair->key);
-		yaml_node_t *value = yaml_document_get_node(r->document, pair->value);
+		yaml_node_t *key = yaml_document_get_node(&r->document, pair->key);
+		yaml_node_t *value = yaml_document_get_node(&r->document, pair->value);
 		const char *name = text_of(key);
 		int err;
 
 		if (!name)
 			return complain(r, line_of(key), "%s: a key must be plain text", what);
 		for (before = node->data.mapping.pairs.start; before < pair; before++) {
-			const yaml_node_t *other = yaml_document_get_node(r->document, before->key);
+			const yaml_node_t *other =
+				yaml_document_get_node(&r->document, before->key);
 
 			if (strcmp(text_of(other), name) == 0) {
 				char shown[SHOWN_MAX];
@@ -123,7 +124,7 @@ static int join_list(struct reader *r, const yaml_node_t *node, const char *key,
 		return snprintf(text, size, "none");
 	for (yaml_node_item_t *item = node->data.sequence.items.start;
 	     item < node->data.sequence.items.top; item++) {
-		const yaml_node_t *child = yaml_document_get_node(r->document, *item);
+		const yaml_node_t *child = yaml_document_get_node(&r->document, *item);
 		const char *value = text_of(child);
 
 		if (!value || !*value || strchr(value, ','))
@@ -262,10 +263,10 @@ static int read_policies(struct reader *r, const struct policies *policies)
 	drpc_strcpy(r->config->rules[0].match, sizeof(r->config->rules[0].match), "*");
 	err = policies->defaults ? read_rule(r, policies->defaults, 0) : 0;
 	for (size_t i = 1; err == 0 && i < count; i++)
-		err = read_rule(
-			r,
-			yaml_document_get_node(r->document, list->data.sequence.items.start[i - 1]),
-			i);
+		err = read_rule(r,
+				yaml_document_get_node(&r->document,
+						       list->data.sequence.items.start[i - 1]),
+				i);
 	return err;
 }
 
@@ -293,15 +294,14 @@ static int syntax_error(struct reader *r, const yaml_parser_t *parser)
 
 static int load_documents(struct reader *r, yaml_parser_t *parser)
 {
-	yaml_document_t document, second;
+	yaml_document_t second;
 	yaml_node_t *root;
 	int err;
 
-	if (!yaml_parser_load(parser, &document))
+	if (!yaml_parser_load(parser, &r->document))
 		return syntax_error(r, parser);
-	r->document = &document;
-	err = read_document(r, yaml_document_get_root_node(&document));
-	yaml_document_delete(&document);
+	err = read_document(r, yaml_document_get_root_node(&r->document));
+	yaml_document_delete(&r->document);
 	if (err < 0 || parser->stream_end_produced)
 		return err;
 	if (!yaml_parser_load(parser, &second))

@@ -12,11 +12,11 @@
 #define DRPC_LIMIT_MEMORY 0x2U /* memory.high, memory.max */
 
 struct drpc_limits {
-	uint64_t cpu_quota_usec; /* per period, DRPC_UNLIMITED for none (cpu.max, first field) */
+	uint64_t cpu_quota_usec;  /* per period, DRPC_UNLIMITED for none (cpu.max, first field) */
 	uint64_t cpu_period_usec; /* cpu.max, second field; 100000 by default */
-	uint64_t cpu_burst_usec; /* cpu.max.burst */
-	uint64_t mem_high_bytes; /* memory.high, DRPC_UNLIMITED for none */
-	uint64_t mem_max_bytes;	 /* memory.max, DRPC_UNLIMITED for none */
+	uint64_t cpu_burst_usec;  /* cpu.max.burst */
+	uint64_t mem_high_bytes;  /* memory.high, DRPC_UNLIMITED for none */
+	uint64_t mem_max_bytes;	  /* memory.max, DRPC_UNLIMITED for none */
 };
 
 /* CPU limit in millicores; DRPC_UNLIMITED where there is none. Rounds to nearest. */
