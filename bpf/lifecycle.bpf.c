@@ -81,16 +81,17 @@ int BPF_PROG(on_cgroup_release, struct cgroup *cgrp, const char *path)
 /* Whether a task is the first of its pid namespace, other than the machine's. */
 static __always_inline bool is_init(struct task_struct *task)
 {
-	struct pid *pid = task->thread_pid;
-	__u32 level = pid->level;
+	/* Read, not loaded: the verifier lets no typed pointer be indexed by a variable. */
+	__u64 pid = (__u64)BPF_CORE_READ(task, thread_pid);
+	__u32 level = BPF_CORE_READ((struct pid *)pid, level);
 	int nr = 0;
 
 	if (level == 0)
 		return false;
 	bpf_probe_read_kernel(&nr, sizeof(nr),
-			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				      level * bpf_core_type_size(struct upid) +
-				      bpf_core_field_offset(struct upid, nr));
+			      (void *)(pid + bpf_core_field_offset(struct pid, numbers) +
+				       level * bpf_core_type_size(struct upid) +
+				       bpf_core_field_offset(struct upid, nr)));
 	return nr == 1;
 }
 

@@ -186,7 +186,7 @@ static void container(void *arg)
 	/* The pid namespace is for children: the first of them is the container's first process, and
 	 * its parent must be outside, as a runtime's shim is. */
 	pid_t pid;
-	char path[4096];
+	char path[5000];
 	int fd;
 
 	if (unshare(CLONE_NEWPID) < 0)
@@ -323,6 +323,7 @@ int main(void)
 		tap_skip("this kernel refuses the programs", "container lifecycle");
 		return tap_done();
 	}
+	cg_show(kernel);
 	test_order(kernel);
 	test_long_path(kernel);
 	test_burst(kernel, 500, "c", false);

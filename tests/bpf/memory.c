@@ -105,6 +105,8 @@ int main(void)
 	tap_ok(kernel && *cg_rung(kernel, "reclaim, own limit") &&
 		       *cg_rung(kernel, "reclaim, whole node") && *cg_rung(kernel, "OOM kill"),
 	       "the programs load");
+	if (kernel)
+		cg_show(kernel);
 	drpc_kernel_close(&kernel);
 	if (!cg_enable("memory")) {
 		tap_skip("no memory controller on cgroup2", "stalls and OOM kills");

@@ -87,7 +87,18 @@ static void check(const char *what, const struct truth *truth, const struct drpc
 	       "%s: the time waited is the scheduler's", what);
 }
 
-static void test_rung(const char *force, const char *name, double share, bool moves)
+static void pin(const pid_t *pids, int n, int cpus)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	for (int i = 0; i < cpus; i++)
+		CPU_SET(i, &set);
+	for (int i = 0; i < n; i++)
+		sched_setaffinity(pids[i], sizeof(set), &set);
+}
+
+static void test_rung(const char *force, const char *name, double share)
 {
 	struct drpc_kernel *kernel =
 		cg_open((struct drpc_kernel_options){.sched = true, .force_rung = force});
@@ -96,12 +107,14 @@ static void test_rung(const char *force, const char *name, double share, bool mo
 	pid_t pids[TASKS];
 	uint32_t slot, outer_slot;
 	uint64_t id;
+	bool moves;
 
 	if (!kernel) {
 		tap_skip("this kernel refuses it", name);
 		return;
 	}
-	printf("# %s\n", cg_rung(kernel, "run queue wait"));
+	cg_show(kernel);
+	moves = !strstr(cg_rung(kernel, "run queue wait"), "no moves");
 	cg_make("box");
 	id = cg_make("box/inner");
 	if (drpc_kernel_track(kernel, id, &slot) < 0)
@@ -115,15 +128,10 @@ static void test_rung(const char *force, const char *name, double share, bool mo
 	check("two tasks on one CPU", &truth, &got, share);
 
 	if (sysconf(_SC_NPROCESSORS_ONLN) > 1 && moves) {
-		cpu_set_t both;
-
-		CPU_ZERO(&both);
-		CPU_SET(0, &both);
-		CPU_SET(1, &both);
-		for (int i = 0; i < TASKS; i++)
-			sched_setaffinity(pids[i], sizeof(both), &both);
+		pin(pids, TASKS, 2);
 		run_for(kernel, slot, pids, TASKS, 1200, &truth, &got);
 		check("three tasks over two CPUs", &truth, &got, share);
+		pin(pids, TASKS, 1);
 	}
 
 	/* Another slot for the cgroup around it: caches must notice. */
@@ -259,9 +267,9 @@ int main(void)
 		tap_skip("no /proc/PID/schedstat in this kernel", "run queue latency");
 		return tap_done();
 	}
-	test_rung(NULL, "best rung", 0.01, true);
-	test_rung("sched=no moves", "rung without moves", 0.01, false);
-	test_rung("sched=sched_wakeup", "rung with time stamps", 0.1, true);
+	test_rung(NULL, "best rung", 0.01);
+	test_rung("sched=no moves", "rung without moves", 0.01);
+	test_rung("sched=sched_wakeup", "rung with time stamps", 0.1);
 	test_cost();
 	return tap_done();
 }

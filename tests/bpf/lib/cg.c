@@ -20,6 +20,8 @@
 #include "agent/monitor/discover.h"
 #include "lib/util.h"
 
+#define PATH_BYTES 4096
+
 static struct drpc_discover where;
 static char base[64];
 static pid_t owner;
@@ -87,9 +89,18 @@ const char *cg_base(void)
 
 const char *cg_path(const char *name)
 {
-	static char path[4096];
+	static char path[PATH_BYTES];
 
 	snprintf(path, sizeof(path), "%s%s%s%s", where.mount, base, *name ? "/" : "", name);
+	return path;
+}
+
+/* A file of a cgroup. */
+static const char *file_path(const char *name, const char *file)
+{
+	static char path[PATH_BYTES + 64];
+
+	snprintf(path, sizeof(path), "%s/%s", cg_path(name), file);
 	return path;
 }
 
@@ -134,32 +145,27 @@ static bool put(const char *path, const char *text)
 
 void cg_write(const char *name, const char *file, const char *text)
 {
-	char path[4096];
-
-	snprintf(path, sizeof(path), "%s/%s", cg_path(name), file);
-	if (!put(path, text))
-		cg_die("write %s to %s", text, path);
+	if (!put(file_path(name, file), text))
+		cg_die("write %s to %s of %s", text, file, name);
 }
 
 bool cg_enable(const char *controller)
 {
-	char path[4096], text[64];
+	char path[512], text[64];
 
 	snprintf(text, sizeof(text), "+%s", controller);
 	snprintf(path, sizeof(path), "%s/cgroup.subtree_control", where.mount);
 	put(path, text);
-	snprintf(path, sizeof(path), "%s/cgroup.subtree_control", cg_path(""));
-	return put(path, text);
+	return put(file_path("", "cgroup.subtree_control"), text);
 }
 
 pid_t cg_spawn(const char *name, int cpu, void (*fn)(void *), void *arg)
 {
-	char path[4096];
+	const char *path = file_path(name, "cgroup.procs");
 	int ready[2];
 	pid_t pid;
 	char c;
 
-	snprintf(path, sizeof(path), "%s/cgroup.procs", cg_path(name));
 	if (pipe2(ready, O_CLOEXEC) < 0)
 		cg_die("pipe");
 	fflush(stdout);
@@ -280,4 +286,14 @@ const char *cg_rung(const struct drpc_kernel *kernel, const char *need)
 			return hooks[i].rung;
 	}
 	return "";
+}
+
+void cg_show(const struct drpc_kernel *kernel)
+{
+	size_t n;
+	const struct drpc_hook_status *hooks = drpc_kernel_hooks(kernel, &n);
+
+	for (size_t i = 0; i < n; i++)
+		printf("# %s: %s%s%s\n", hooks[i].need, hooks[i].working ? hooks[i].rung : "none",
+		       *hooks[i].reason ? "; " : "", hooks[i].reason);
 }

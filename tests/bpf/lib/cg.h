@@ -60,3 +60,6 @@ struct drpc_kernel *cg_open(struct drpc_kernel_options options);
 
 /* The rung that holds for a need, "" for none. */
 const char *cg_rung(const struct drpc_kernel *kernel, const char *need);
+
+/* Prints what came of each need, as comments. */
+void cg_show(const struct drpc_kernel *kernel);
