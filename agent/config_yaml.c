@@ -15,7 +15,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
-#define FILE_MAX_BYTES (1024 * 1024)
+#define FILE_MAX_BYTES ((size_t)1 << 20)
 #define SHOWN_MAX      80
 #define RULES_MAX      1024
 
@@ -139,10 +139,10 @@ static int join_list(struct reader *r, const yaml_node_t *node, const char *key,
 	return 0;
 }
 
-/* `arg` is the section's name, or NULL at the top. */
+/* `arg` points to the section's name; NULL at the top. */
 static int read_setting(struct reader *r, const char *key, yaml_node_t *value, void *arg)
 {
-	const char *section = arg, *text = text_of(value);
+	const char *section = arg ? *(const char **)arg : NULL, *text = text_of(value);
 	char list[2 * DRPC_CONFIG_ENGINES_MAX * DRPC_CONFIG_SOCKET_MAX], why[512], name[256];
 	struct drpc_config scratch;
 	int err;
@@ -229,7 +229,7 @@ static int read_top_key(struct reader *r, const char *key, yaml_node_t *value, v
 		return 0;
 	}
 	if (drpc_config_is_section(key))
-		return for_each_key(r, value, key, read_setting, (void *)(uintptr_t)key);
+		return for_each_key(r, value, key, read_setting, &key);
 	/* A dot leads into a section on the command line; a file writes a block. */
 	if (strchr(key, '.'))
 		return complain(

@@ -94,7 +94,7 @@ static int set_replicas(struct drpc_policy *policy, const char *value)
 {
 	const char *dots = strstr(value, "..");
 	char first[16];
-	uint32_t low, high;
+	uint32_t low = 0, high = 0;
 	int r;
 
 	if (dots) {
@@ -107,7 +107,7 @@ static int set_replicas(struct drpc_policy *policy, const char *value)
 			r = drpc_unit_count(dots + 2, &high);
 	} else {
 		r = drpc_unit_count(value, &low);
-		high = r == 0 ? low : 0;
+		high = low;
 	}
 	if (r < 0)
 		return r;

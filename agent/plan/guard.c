@@ -333,7 +333,7 @@ static void judge_replicas(struct judge *j, bool *ret_scale_in)
 	const uint32_t from = j->verdict->standing.replicas, want = j->asked.replicas;
 	const uint32_t least =
 		policy->brownout ? policy->min_replicas : DRPC_MAX(policy->min_replicas, 1U);
-	uint32_t to = want;
+	uint32_t to;
 
 	*ret_scale_in = false;
 	if (want == from || j->verdict->target.replicas != from)
