@@ -64,7 +64,8 @@ static int check_replay(const struct drpc_td3 *td3, const struct drpc_replay *re
 			shape->units, shape->state, shape->action, td3->config.units,
 			td3->config.state, td3->config.action);
 	if (td3->config.priority_alpha > 0 && !drpc_replay_is_prioritized(replay))
-		return drpc_err(-EINVAL, "td3: priority alpha is %g, but the replay keeps no priorities",
+		return drpc_err(-EINVAL,
+				"td3: priority alpha is %g, but the replay keeps no priorities",
 				td3->config.priority_alpha);
 	if (drpc_replay_count(replay) < td3->config.batch)
 		return drpc_err(
