@@ -76,6 +76,11 @@ static int write_nginx_config(const struct server *server)
 	return r;
 }
 
+void server_parent_cgroup(const char *mount, char *ret, size_t size)
+{
+	snprintf(ret, size, "%.256s/drpc-bench-%d", mount, (int)getpid());
+}
+
 static int make_cgroup(struct server *server)
 {
 	struct drpc_discover discover;
@@ -85,9 +90,11 @@ static int make_cgroup(struct server *server)
 	r = drpc_discover_init(&discover, NULL);
 	if (r < 0)
 		return r;
-	snprintf(server->cgroup, sizeof(server->cgroup), "%s/drpc-bench-%s-%d", discover.mount,
-		 server_name(server->kind), (int)getpid());
-	if ((mkdir(server->cgroup, 0755) < 0 && errno != EEXIST) || stat(server->cgroup, &st) < 0)
+	server_parent_cgroup(discover.mount, server->parent, sizeof(server->parent));
+	snprintf(server->cgroup, sizeof(server->cgroup), "%s/%s", server->parent,
+		 server_name(server->kind));
+	if ((mkdir(server->parent, 0755) < 0 && errno != EEXIST) ||
+	    (mkdir(server->cgroup, 0755) < 0 && errno != EEXIST) || stat(server->cgroup, &st) < 0)
 		return drpc_err(-errno, "bench: cgroup %s", server->cgroup);
 	server->cgroup_id = st.st_ino;
 	return 0;
@@ -205,6 +212,7 @@ void server_stop(struct server *server)
 		drpc_warn("bench: cannot remove %s, ignoring", server->folder);
 	for (int i = 0; i < 20 && rmdir(server->cgroup) < 0 && errno == EBUSY; i++)
 		usleep(50000);
+	rmdir(server->parent); /* unless others are still in there */
 	*server = (struct server){0};
 }
 

@@ -21,8 +21,11 @@ struct server {
 	const char *request;
 	size_t request_len, response_len;
 	char folder[64]; /* configuration, data, logs */
-	char cgroup[320];
+	char parent[300], cgroup[320]; /* one parent for all of this process */
 };
+
+/* The cgroup that the servers of this process are put under; `mount` is cgroup2's. */
+void server_parent_cgroup(const char *mount, char *ret, size_t size);
 
 const char *server_name(enum server_kind kind);
 

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The real drpc-agent under observation. */
+#pragma once
+
+#include "tools/bench/bench.h"
+
+/*
+ * Runs drpc-agent (from this program's folder) over a cgroup subtree with redis and adds
+ * agent_mcpu_10k, agent_mcpu_100k; then over 100 containers, and adds agent_rss_mib (the peak).
+ */
+int bench_agent(int server_cpu, struct bench_report *report);
