@@ -415,7 +415,7 @@ int drpc_cgroupfs_apply(const struct drpc_cgroupfs *cg, const struct drpc_cgroup
 			struct drpc_limits *before, char *why, size_t why_size)
 {
 	enum drpc_cgroupfs_file steps[DRPC_CGROUPFS_FILES];
-	struct drpc_limits now = change->target, target = change->target;
+	struct drpc_limits now = before ? *before : change->target, target = change->target;
 	bool shrinks;
 	int n, i, r;
 

@@ -74,8 +74,8 @@ int drpc_cgroupfs_read(const struct drpc_cgroupfs *cg, uint32_t what, struct drp
 
 /*
  * Sets the limits of change->what. On failure everything this call changed is put back (where that
- * fails too, `why` says so). *before (may be NULL) is what was in force, also on failure where it
- * could be read. Returns the number of files written, 0 where nothing had to change.
+ * fails too, `why` says so). The fields of `what` in *before (may be NULL) become what was in force,
+ * also on failure where it could be read. Returns the number of files written, 0 where nothing had to change.
  */
 int drpc_cgroupfs_apply(const struct drpc_cgroupfs *cg, const struct drpc_cgroupfs_change *change,
 			struct drpc_limits *before, char *why, size_t why_size);

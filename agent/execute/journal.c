@@ -439,6 +439,13 @@ static void merge(struct drpc_journal_record *older, const struct drpc_journal_r
 {
 	uint32_t added = newer->what & ~older->what;
 
+	/* Limits in the files of a cgroup went with it; the engine's outlive it. */
+	if (!(older->what & DRPC_JOURNAL_ENGINE) &&
+	    (older->cgroup_id != newer->cgroup_id ||
+	     strcmp(older->boot_id, newer->boot_id) != 0)) {
+		*older = *newer;
+		return;
+	}
 	if (added & DRPC_LIMIT_CPU) {
 		older->original.cpu_quota_usec = newer->original.cpu_quota_usec;
 		older->original.cpu_period_usec = newer->original.cpu_period_usec;

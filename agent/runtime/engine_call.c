@@ -54,8 +54,13 @@ static int call_reply(struct drpc_request *rq)
 
 	if (rq->err) {
 		drpc_engine_parse_message(rq->reply, rq->reply_len, text, sizeof(text));
-		if (text[0])
+		if (text[0]) {
 			drpc_strcpy(rq->why, sizeof(rq->why), text);
+		} else if (c->stage == STAGE_UPDATE && rq->status == 404) {
+			/* A container that is not there is said in JSON: this is no such address. */
+			drpc_strcpy(rq->why, sizeof(rq->why), "this engine has no update call");
+			return -EOPNOTSUPP;
+		}
 		return 0;
 	}
 	switch (c->stage) {
