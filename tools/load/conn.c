@@ -13,7 +13,7 @@
 
 #define BACKOFF_MIN_NS (10 * DRPC_NSEC_PER_MSEC)
 #define BACKOFF_MAX_NS DRPC_NSEC_PER_SEC
-#define BUFFER_BYTES   (64 * 1024)
+#define BUFFER_BYTES   (64UL * 1024)
 
 static void watch(struct load_worker *worker, struct load_conn *conn, int op, uint32_t events)
 {

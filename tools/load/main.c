@@ -31,6 +31,7 @@ static void catch_signals(void)
 struct display {
 	const struct load_options *options;
 	struct drpc_load_row last;
+	bool any; /* a second is complete */
 	uint64_t failed;
 	bool progress; /* standard error is a terminal */
 	bool header;
@@ -48,6 +49,7 @@ static void on_row(void *arg, const struct drpc_load_row *row)
 	struct display *display = arg;
 
 	display->last = *row;
+	display->any = true;
 	display->failed += drpc_load_failed(&row->counts);
 	if (!display->options->per_second || display->options->json)
 		return;
@@ -66,11 +68,12 @@ static void on_tick(void *arg, double elapsed_s)
 
 	if (!display->progress)
 		return;
-	fprintf(stderr,
-		"\r\033[K%5.1f of %.0f s   %.0f requests/s   p50 %.2f ms   p99 %.2f ms   failed "
-		"%lu",
-		DRPC_MIN(elapsed_s, display->duration_s), display->duration_s,
-		(double)row->counts.sent, row->due.quantile_ms[0], row->due.quantile_ms[6],
+	fprintf(stderr, "\r\033[K%5.1f of %.0f s", DRPC_MIN(elapsed_s, display->duration_s),
+		display->duration_s);
+	if (!display->any)
+		return;
+	fprintf(stderr, "   %lu requests/s   p50 %.2f ms   p99 %.2f ms   failed %lu",
+		(unsigned long)row->counts.sent, row->due.quantile_ms[0], row->due.quantile_ms[6],
 		(unsigned long)display->failed);
 }
 

@@ -276,7 +276,8 @@ static int run_init(struct run *run, const struct drpc_load_config *config)
 	run->threads = calloc(run->count, sizeof(*run->threads));
 	if (!run->threads || drpc_load_series_new(run->count, &run->shared.series)) {
 		free(run->threads);
-		return drpc_err(-ENOMEM, "cannot set up %u threads", run->count);
+		drpc_err(-ENOMEM, "cannot set up %u threads", run->count);
+		return -ENOMEM;
 	}
 	for (unsigned int i = 0; i < run->count; i++)
 		run->threads[i].worker.epoll = run->threads[i].worker.wake = -1;

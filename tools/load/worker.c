@@ -14,7 +14,7 @@
 #include "lib/util.h"
 
 #define EVENTS_MAX     256
-#define BUFFER_BYTES   (64 * 1024)
+#define BUFFER_BYTES   (64UL * 1024)
 #define CONNECT_MAX_NS (2 * DRPC_NSEC_PER_SEC)
 /* The longest sleep: seconds that are over are handed on at least this often. */
 #define SLEEP_MAX_NS   (100 * DRPC_NSEC_PER_MSEC)

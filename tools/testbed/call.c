@@ -109,44 +109,49 @@ static void done(struct call *call, enum tb_outcome outcome)
 		hang_up(call);
 }
 
-static void dial(struct tb_caller *caller, struct call *call);
-
-/* The attempt failed: the next address of the name, if it has one more. */
-static void dial_next(struct tb_caller *caller, struct call *call)
+/* Whether the name has one more address to try, after one that took no connection. */
+static bool next_address(struct tb_caller *caller, struct call *call)
 {
 	call->address++;
-	if (++call->tried < tb_resolver_count(caller->resolver, call->number))
-		dial(caller, call);
-	else
-		done(call, TB_CALL_REFUSED);
+	return ++call->tried < tb_resolver_count(caller->resolver, call->number);
 }
 
-/* Begins a connection attempt. */
-static void dial(struct tb_caller *caller, struct call *call)
+/* Begins a connection attempt. Returns false where it failed at once. */
+static bool dial_address(struct call *call, const struct drpc_target_address *a)
 {
-	struct drpc_target_address a;
 	const int one = 1;
 
 	hang_up(call);
-	call->reused = false;
-	call->out_done = 0;
-	if (!tb_resolver_address(caller->resolver, call->number, call->address, &a)) {
-		done(call, TB_CALL_RESOLVE);
-		return;
-	}
-	call->fd = socket(a.addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (call->fd < 0) {
-		done(call, TB_CALL_REFUSED);
-		return;
-	}
-	if (a.addr.ss_family != AF_UNIX)
+	call->fd = socket(a->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (call->fd < 0)
+		return false;
+	if (a->addr.ss_family != AF_UNIX)
 		setsockopt(call->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	call->since_ns = drpc_now_ns();
 	call->state = CALL_CONNECT;
-	if (!connect(call->fd, (const struct sockaddr *)&a.addr, a.len))
+	if (!connect(call->fd, (const struct sockaddr *)&a->addr, a->len))
 		call->state = CALL_SEND;
 	else if (errno != EINPROGRESS)
-		dial_next(caller, call);
+		return false;
+	return true;
+}
+
+/* Connects to one of the addresses that are left. */
+static void dial(struct tb_caller *caller, struct call *call)
+{
+	call->reused = false;
+	call->out_done = 0;
+	do {
+		struct drpc_target_address a;
+
+		if (!tb_resolver_address(caller->resolver, call->number, call->address, &a)) {
+			done(call, TB_CALL_RESOLVE);
+			return;
+		}
+		if (dial_address(call, &a))
+			return;
+	} while (next_address(caller, call));
+	done(call, TB_CALL_REFUSED);
 }
 
 /* Not too old, not closed by the other side, nothing on it that nobody asked for. */
@@ -245,10 +250,12 @@ static void connected(struct tb_caller *caller, struct call *call)
 	socklen_t len = sizeof(int);
 	int error = 0;
 
-	if (getsockopt(call->fd, SOL_SOCKET, SO_ERROR, &error, &len) || error)
-		dial_next(caller, call);
-	else
+	if (!getsockopt(call->fd, SOL_SOCKET, SO_ERROR, &error, &len) && !error)
 		call->state = CALL_SEND;
+	else if (next_address(caller, call))
+		dial(caller, call);
+	else
+		done(call, TB_CALL_REFUSED);
 }
 
 /* Goes as far as it can without waiting for the next state's event. */

@@ -85,7 +85,7 @@ static void set_defaults(struct tb_reader *reader)
 	in->sin_port = htons(8080);
 	reader->general = (struct tb_work){
 		.cpu = {.cap = 100},
-		.touch_bytes = 64 * 1024,
+		.touch_bytes = 64UL * 1024,
 		.response_bytes = 2,
 	};
 	reader->work = &reader->general;

@@ -8,8 +8,8 @@
 
 #include "tools/load/http.h"
 
-#define TB_REQUEST_LINE_MAX (8 * 1024)
-#define TB_REQUEST_HEAD_MAX (16 * 1024)
+#define TB_REQUEST_LINE_MAX (8UL * 1024)
+#define TB_REQUEST_HEAD_MAX (16UL * 1024)
 #define TB_USER_MAX	    64
 
 struct tb_request {

@@ -15,7 +15,7 @@
 #include "lib/util.h"
 #include "tools/testbed/server_internal.h"
 
-#define STACK_BYTES (256 * 1024)
+#define STACK_BYTES (256UL * 1024)
 
 /* Marks the listener and the eventfd among the events. */
 static char listener_mark, stop_mark;
@@ -181,7 +181,7 @@ static int start_workers(struct tb_server *server)
 static int listen_on(struct tb_server *server)
 {
 	const struct tb_options *o = server->options;
-	struct sockaddr_storage bound;
+	struct sockaddr_storage bound = {0};
 	socklen_t len = sizeof(bound);
 	const int one = 1;
 	int fd = socket(o->listen.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
