@@ -13,7 +13,7 @@
 
 /* One record on its way; alive until `fn` was called. */
 struct restoration {
-	const struct drpc_restore_config *config;
+	struct drpc_restore_config config;
 	struct drpc_journal_record record;
 	enum drpc_restore_outcome files;
 	drpc_restore_fn fn;
@@ -100,7 +100,7 @@ static void finish(struct restoration *r, enum drpc_restore_outcome outcome, con
 	const struct drpc_journal_record *record = &r->record;
 
 	if (outcome == DRPC_RESTORE_DONE || outcome == DRPC_RESTORE_GONE) {
-		int err = drpc_journal_close_record(r->config->journal, record->id, record->cgroup,
+		int err = drpc_journal_close_record(r->config.journal, record->id, record->cgroup,
 						    outcome == DRPC_RESTORE_DONE ? "restored"
 										 : "gone");
 
@@ -129,7 +129,7 @@ static void engine_restored(void *arg, int err, const char *why,
 		/* The engine has written its own original over the files: look again. */
 		if (r->files != DRPC_RESTORE_GONE)
 			r->files =
-				restore_files(r->config, &r->record, files_why, sizeof(files_why));
+				restore_files(&r->config, &r->record, files_why, sizeof(files_why));
 		finish(r, r->files == DRPC_RESTORE_FAILED ? DRPC_RESTORE_FAILED : DRPC_RESTORE_DONE,
 		       files_why);
 		return;
@@ -159,7 +159,7 @@ void drpc_restore_one(const struct drpc_restore_config *config,
 		fn(arg, DRPC_RESTORE_FAILED, "no memory");
 		return;
 	}
-	r->config = config;
+	r->config = *config;
 	r->record = *record;
 	r->fn = fn;
 	r->arg = arg;

@@ -35,7 +35,7 @@ typedef void (*drpc_restore_fn)(void *arg, enum drpc_restore_outcome outcome, co
 
 /*
  * Puts one record back (by copy) and closes it in the journal. `fn` comes before this returns where
- * no engine is needed, else from drpc_runtime_dispatch(). The config must live until then.
+ * no engine is needed, else from drpc_runtime_dispatch(). Journal and runtime must live until then.
  */
 void drpc_restore_one(const struct drpc_restore_config *config,
 		      const struct drpc_journal_record *record, drpc_restore_fn fn, void *arg);
