@@ -88,22 +88,56 @@ bool drpc_strcpy(char *dst, size_t dst_size, const char *src)
 		return true;
 	}
 	len = dst_size - 1;
-	/* 10xxxxxx bytes continue a sequence: step back to its first byte. */
-	while (len > 0 && ((unsigned char)src[len] & 0xc0) == 0x80)
-		len--;
+	/* 10xxxxxx bytes continue a sequence, at most three of them: step back to its first byte. */
+	for (size_t back = 0; back <= DRPC_MIN(len, (size_t)3); back++) {
+		if (((unsigned char)src[len - back] & 0xc0) != 0x80) {
+			len -= back;
+			break;
+		}
+	}
 	memcpy(dst, src, len);
 	dst[len] = '\0';
 	return false;
 }
 
+/* Bytes of the UTF-8 sequence at `s` that stands for a printable character; 0 for none. */
+static size_t printable(const unsigned char *s)
+{
+	uint32_t c = s[0];
+	size_t len;
+
+	if (c < 0x80)
+		return c >= 0x20 && c != 0x7f;
+	len = c >= 0xf0 && c <= 0xf4  ? 4
+	      : c >= 0xe0 && c < 0xf0 ? 3
+	      : c >= 0xc2 && c < 0xe0 ? 2
+				      : 0;
+	c &= 0x7fU >> len;
+	for (size_t i = 1; i < len; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (s[i] & 0x3f);
+	}
+	/* Not the C1 controls, which terminals obey; no longer form than needed, no surrogates. */
+	if ((len == 2 && c < 0xa0) || (len == 3 && (c < 0x800 || (c >= 0xd800 && c < 0xe000))) ||
+	    (len == 4 && (c < 0x10000 || c > 0x10ffff)))
+		return 0;
+	return len;
+}
+
 void drpc_sanitize(char *dst, size_t dst_size, const char *src)
 {
+	char *p = dst;
+
 	if (dst_size == 0)
 		return;
 	drpc_strcpy(dst, dst_size, src);
-	for (char *p = dst; *p; p++) {
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+	while (*p) {
+		size_t len = printable((const unsigned char *)p);
+
+		if (len == 0)
 			*p = '?';
+		p += len ? len : 1;
 	}
 }
 

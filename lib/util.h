@@ -69,7 +69,10 @@ int drpc_write_file_at(int dirfd, const char *path, const char *text);
  */
 bool drpc_strcpy(char *dst, size_t dst_size, const char *src);
 
-/* Copies untrusted text (container names, file contents) with control characters replaced by '?'. */
+/*
+ * Copies untrusted text (container names, file contents) with control characters, C1 ones too, and
+ * bytes that are no UTF-8 replaced by '?': what comes out may go to terminals, JSON and metrics.
+ */
 void drpc_sanitize(char *dst, size_t dst_size, const char *src);
 
 /* FNV-1a over a string, for stable numeric names. */

@@ -91,6 +91,7 @@ static struct json_object *problems_of(const struct drpc_agent *agent)
 struct json_object *drpc_json_status(const struct drpc_agent *agent)
 {
 	struct json_object *o = json_object_new_object();
+	const struct drpc_planner *planner = agent->planner ? agent->planner : agent->fallback;
 	uint64_t realtime_ns = drpc_realtime_ns();
 	const struct drpc_deployment *d = NULL;
 	uint64_t deployments = 0;
@@ -108,7 +109,7 @@ struct json_object *drpc_json_status(const struct drpc_agent *agent)
 	json_object_object_add(o, "paused", json_object_new_boolean(agent->paused));
 	add_count(o, "containers", drpc_roster_count(agent->roster));
 	add_count(o, "deployments", deployments);
-	add_string(o, "planner", agent->planner ? agent->planner->ops->name : NULL);
+	add_string(o, "planner", planner ? planner->ops->name : NULL);
 	add_string(o, "loop", drpc_loop_name(agent->loop));
 	json_object_object_add(o, "engine", engine_of(agent));
 	json_object_object_add(o, "journal", json_object_new_boolean(agent->journal != NULL));

@@ -26,7 +26,7 @@ static void print_words(struct drpc_cli *cli, struct json_object *list)
 	size_t n = json_object_array_length(list);
 
 	if (n == 0)
-		puts("No decision yet: there was no window to decide on, or the mode is off.");
+		puts("No decision yet: the mode is off, there was no window to decide on, or the limits cannot be read (drpc doctor).");
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0)
 			putchar('\n');
