@@ -54,19 +54,20 @@ const struct drpc_task drpc_task_pendulum = {
 /* --- linear-quadratic --------------------------------------------------------------------- */
 
 /*
- * A double integrator, x' = A x + B u, with cost x'Qx + R u^2 a step over LQ_STEPS steps:
- * A = [1 0.1; 0 1], B = [0.005; 0.1] * LQ_FORCE, Q = diag(1, 0.1), R = 0.01.
+ * A damped double integrator, x' = A x + B u, with cost x'Qx + R u^2 a step over LQ_STEPS steps. It
+ * comes to rest by itself, slowly: a policy that knows nothing yet does not run away.
  */
 #define LQ_STEPS 100
-#define LQ_FORCE 4.0
-#define LQ_R	 0.01
+#define LQ_R	 0.1
 
+static const double lq_a[2][2] = {{0.95, 0.1}, {0.0, 0.9}};
+static const double lq_b[2] = {0.02, 0.4};
 static const double lq_q[2] = {1.0, 0.1};
 
 static void lq_move(const double *x, double u, double *ret)
 {
-	ret[0] = x[0] + 0.1 * x[1] + 0.005 * LQ_FORCE * u;
-	ret[1] = x[1] + 0.1 * LQ_FORCE * u;
+	for (int i = 0; i < 2; i++)
+		ret[i] = lq_a[i][0] * x[0] + lq_a[i][1] * x[1] + lq_b[i] * u;
 }
 
 /* Riccati backwards over an episode: P of its first step, and the gain there. */
@@ -75,23 +76,21 @@ static void lq_solve(double ret_p[2][2], double ret_gain[2])
 	double p[2][2] = {{0}};
 
 	for (int t = 0; t < LQ_STEPS; t++) {
-		const double a[2][2] = {{1, 0.1}, {0, 1}};
-		const double b[2] = {0.005 * LQ_FORCE, 0.1 * LQ_FORCE};
 		double pb[2], pa[2][2], bpb = LQ_R, k[2], next[2][2];
 
 		for (int i = 0; i < 2; i++) {
-			pb[i] = p[i][0] * b[0] + p[i][1] * b[1];
+			pb[i] = p[i][0] * lq_b[0] + p[i][1] * lq_b[1];
 			for (int j = 0; j < 2; j++)
-				pa[i][j] = p[i][0] * a[0][j] + p[i][1] * a[1][j];
+				pa[i][j] = p[i][0] * lq_a[0][j] + p[i][1] * lq_a[1][j];
 		}
-		bpb += b[0] * pb[0] + b[1] * pb[1];
+		bpb += lq_b[0] * pb[0] + lq_b[1] * pb[1];
 		for (int j = 0; j < 2; j++)
-			k[j] = (b[0] * pa[0][j] + b[1] * pa[1][j]) / bpb;
+			k[j] = (lq_b[0] * pa[0][j] + lq_b[1] * pa[1][j]) / bpb;
 		for (int i = 0; i < 2; i++) {
 			for (int j = 0; j < 2; j++)
-				next[i][j] = (i == j ? lq_q[i] : 0) + a[0][i] * pa[0][j] +
-					     a[1][i] * pa[1][j] -
-					     (a[0][i] * pb[0] + a[1][i] * pb[1]) * k[j];
+				next[i][j] = (i == j ? lq_q[i] : 0) + lq_a[0][i] * pa[0][j] +
+					     lq_a[1][i] * pa[1][j] -
+					     (lq_a[0][i] * pb[0] + lq_a[1][i] * pb[1]) * k[j];
 		}
 		memcpy(p, next, sizeof(p));
 		memcpy(ret_gain, k, sizeof(k));
@@ -118,14 +117,14 @@ double drpc_task_lq_action(const double *x)
 /* Small enough that the optimal action stays within ±1. */
 static void lq_reset(double *x, struct drpc_rng *rng)
 {
-	x[0] = (2 * drpc_rng_uniform(rng) - 1) * 0.15;
-	x[1] = (2 * drpc_rng_uniform(rng) - 1) * 0.15;
+	x[0] = (2 * drpc_rng_uniform(rng) - 1) * 0.4;
+	x[1] = (2 * drpc_rng_uniform(rng) - 1) * 0.4;
 }
 
 static void lq_observe(const double *x, float *ret)
 {
-	ret[0] = (float)(x[0] * 5);
-	ret[1] = (float)(x[1] * 5);
+	ret[0] = (float)(x[0] * 2);
+	ret[1] = (float)(x[1] * 2);
 }
 
 static double lq_step(double *x, const float *action)
