@@ -37,12 +37,14 @@ static void reply_json(struct drpc_api_reply *ret, unsigned int status, struct j
 void drpc_reply_error(struct drpc_api_reply *ret, unsigned int status, const char *fmt, ...)
 {
 	struct json_object *o = json_object_new_object();
-	char text[512];
+	char raw[512], text[512];
 	va_list args;
 
 	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
+	vsnprintf(raw, sizeof(raw), fmt, args);
 	va_end(args);
+	/* It may hold what the client sent. */
+	drpc_sanitize(text, sizeof(text), raw);
 	json_object_object_add(o, "error", json_object_new_string(text));
 	reply_json(ret, status, o);
 }
