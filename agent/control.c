@@ -198,8 +198,12 @@ static uint64_t record(struct drpc_agent *agent, struct drpc_deployment *d,
 static void committed(struct drpc_agent *agent, struct drpc_control *control,
 		      const struct drpc_verdict *verdict, uint64_t decision_id, uint64_t now_ns)
 {
+	struct drpc_verdict done = *verdict;
+
+	/* Only limits are written here; the guard must not remember replicas that never came. */
+	done.target.replicas = done.standing.replicas;
 	drpc_guard_commit(&agent->config.guard, &control->guard, &control->observed.observation,
-			  verdict, now_ns);
+			  &done, now_ns);
 	/* Read back at the next tick: the kernel rounds, and others may write too. */
 	control->limits_known = false;
 	control->changed_ns = now_ns;
