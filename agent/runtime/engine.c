@@ -195,7 +195,7 @@ static int stream_data(struct drpc_request *rq, const char *data, size_t len)
 		struct json_object *o;
 		size_t used;
 
-		if (e->unfinished == 0 && strchr(" \t\r\n", *data)) {
+		if (e->unfinished == 0 && drpc_engine_is_space(*data)) {
 			data++;
 			len--;
 			continue;

@@ -28,7 +28,7 @@ int drpc_engine_parse_json(const char *text, size_t len, struct json_object **re
 	o = json_tokener_parse_ex(tokener, text, (int)len);
 	end = json_tokener_get_parse_end(tokener);
 	json_tokener_free(tokener);
-	while (end < len && strchr(" \t\r\n", text[end]))
+	while (end < len && drpc_engine_is_space(text[end]))
 		end++;
 	if (!o || end < len) {
 		json_object_put(o);

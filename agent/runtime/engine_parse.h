@@ -41,6 +41,11 @@ bool drpc_engine_id_valid(const char *id);
 void drpc_runtime_container_clear(struct drpc_runtime_container *c);
 void drpc_runtime_containers_free(struct drpc_runtime_container **list, size_t count);
 
+static inline bool drpc_engine_is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static inline void drpc_json_putp(struct json_object **o)
 {
 	json_object_put(*o);

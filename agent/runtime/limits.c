@@ -149,9 +149,9 @@ int drpc_runtime_limits_restore(const struct drpc_runtime_limits *present,
 	if (r < 0)
 		return r;
 	/* The very number that was there, not what rounding through a quota makes of it. */
-	if (what & DRPC_LIMIT_CPU && present->nano_cpus > 0 && original->nano_cpus > 0 &&
-	    present->nano_cpus != original->nano_cpus)
-		update.nano_cpus = original->nano_cpus;
+	if (what & DRPC_LIMIT_CPU && present->nano_cpus > 0 && original->nano_cpus > 0)
+		update.nano_cpus =
+			present->nano_cpus == original->nano_cpus ? 0 : original->nano_cpus;
 	if (what & DRPC_LIMIT_MEMORY && !memory_is_none(original->memory_bytes) &&
 	    (update.memory_bytes || present->memory_swap_bytes != original->memory_swap_bytes)) {
 		update.memory_bytes = original->memory_bytes;
