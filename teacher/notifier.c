@@ -64,6 +64,12 @@ int drpc_notifier_new(const struct drpc_notifier_config *c, struct drpc_notifier
 			-EINVAL,
 			"notifier: cell %g, relative threshold %g, absolute threshold %g: expected above 0, 0..1, 0..1",
 			(double)c->cell, c->relative, c->absolute);
+	if (!(c->rare_share > 0 && c->rare_share <= 1) || !(c->disagreement >= 0) ||
+	    !(c->mix_distance > 0))
+		return drpc_err(
+			-EINVAL,
+			"notifier: rare share %g, disagreement %g, mix distance %g: expected 0..1, 0 or more, above 0",
+			c->rare_share, c->disagreement, c->mix_distance);
 	n = calloc(1, sizeof(*n));
 	if (!n)
 		return drpc_err(-ENOMEM, "notifier");
