@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/runtime/worker.h"
 
-#include <sys/stat.h>
+#include <criterion/criterion.h>
 
 #include "lib/util.h"
 #include "tests/unit/agent/runtime/fake_server.h"
