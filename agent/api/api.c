@@ -27,7 +27,8 @@ struct connection {
 	struct connection *prev, *next;
 	uint64_t since_ns;
 	int fd;
-	bool answering;
+	bool answering; /* the answer is on its way */
+	bool answered;	/* there was one at least */
 };
 
 /* One listener: the unix socket, or the TCP address. */
@@ -54,14 +55,40 @@ struct exchange {
 	char body[BODY_MAX + 1];
 };
 
+/* --- answers the library cannot give -------------------------------------------------------------- */
+
+static struct connection *connection_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
+/* It takes an answer before the body or after it, and none to what it cannot read. In between, the
+ * last word of a connection is said here; what follows is its end. */
+static void last_word(struct listener *listener, struct connection *c, unsigned int status)
+{
+	char text[128];
+	int n;
+
+	if (!c || c->answering)
+		return;
+	n = snprintf(text, sizeof(text),
+		     "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", status,
+		     MHD_get_reason_phrase_for(status));
+	if (send(c->fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n)
+		drpc_metrics_count_request(listener->api->metrics, status);
+	c->answering = c->answered = true;
+}
+
 /* --- requests --------------------------------------------------------------------------------- */
 
 static enum MHD_Result send_reply(struct listener *listener, struct MHD_Connection *connection,
 				  struct drpc_api_reply *reply)
 {
 	static const char no_memory[] = "{\"error\": \"out of memory\"}\n";
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct connection *c = connection_of(connection);
 	struct MHD_Response *response;
 	enum MHD_Result r;
 
@@ -86,8 +113,8 @@ static enum MHD_Result send_reply(struct listener *listener, struct MHD_Connecti
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 	r = MHD_queue_response(connection, reply->status, response);
 	MHD_destroy_response(response);
-	if (info && info->socket_context)
-		((struct connection *)info->socket_context)->answering = true;
+	if (c)
+		c->answering = c->answered = true;
 	drpc_metrics_count_request(listener->api->metrics, reply->status);
 	return r;
 }
@@ -101,6 +128,15 @@ static enum MHD_Result refuse(struct listener *listener, struct MHD_Connection *
 	return send_reply(listener, connection, &reply);
 }
 
+/* Whether Content-Length, which the library has checked, is over the bound. */
+static bool announces_too_much(struct MHD_Connection *connection)
+{
+	const char *text = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+						       MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+	return text && strtoull(text, NULL, 10) > BODY_MAX;
+}
+
 /* Called for the head of a request, for each piece of its body, and once more at its end. */
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *data,
@@ -112,18 +148,20 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 
 	(void)version;
 	if (!exchange) {
+		if (announces_too_much(connection))
+			return refuse(listener, connection, MHD_HTTP_CONTENT_TOO_LARGE,
+				      "the body is larger than 4 KiB");
 		*context = calloc(1, sizeof(*exchange));
 		return *context ? MHD_YES : MHD_NO;
 	}
 	if (*data_size > 0) {
-		size_t room = BODY_MAX - exchange->size;
-
-		/* A body over the bound is read no further than that. */
-		memcpy(exchange->body + exchange->size, data, DRPC_MIN(*data_size, room));
-		exchange->size += DRPC_MIN(*data_size, room);
-		if (*data_size > room)
-			return refuse(listener, connection, MHD_HTTP_CONTENT_TOO_LARGE,
-				      "the body is larger than 4 KiB");
+		/* Chunks announce no size: whoever sends too many is cut off. */
+		if (*data_size > BODY_MAX - exchange->size) {
+			last_word(listener, connection_of(connection), MHD_HTTP_CONTENT_TOO_LARGE);
+			return MHD_NO;
+		}
+		memcpy(exchange->body + exchange->size, data, *data_size);
+		exchange->size += *data_size;
 		*data_size = 0;
 		return MHD_YES;
 	}
@@ -148,16 +186,13 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
 static void on_completed(void *arg, struct MHD_Connection *connection, void **context,
 			 enum MHD_RequestTerminationCode code)
 {
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct connection *c = connection_of(connection);
 
 	(void)arg;
 	(void)code;
 	free(*context);
 	*context = NULL;
-	if (info && info->socket_context) {
-		struct connection *c = info->socket_context;
-
+	if (c) {
 		c->since_ns = drpc_now_ns();
 		c->answering = false;
 	}
@@ -203,6 +238,9 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
 	listener->closed = true;
 	if (!c)
 		return;
+	/* What was no HTTP at all is ended without a word, so the word comes from here. */
+	if (!c->answered)
+		last_word(listener, c, MHD_HTTP_BAD_REQUEST);
 	if (c->prev)
 		c->prev->next = c->next;
 	else
@@ -219,16 +257,10 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **c
  */
 static void cut_slow(struct listener *listener, uint64_t now_ns)
 {
-	static const char late[] = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
-				   "Content-Length: 0\r\n\r\n";
-
 	for (struct connection *c = listener->connections; c; c = c->next) {
 		if (now_ns - c->since_ns < REQUEST_DEADLINE_S * DRPC_NSEC_PER_SEC)
 			continue;
-		if (!c->answering) {
-			(void)!send(c->fd, late, sizeof(late) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-			drpc_metrics_count_request(listener->api->metrics, 408);
-		}
+		last_word(listener, c, MHD_HTTP_REQUEST_TIMEOUT);
 		shutdown(c->fd, SHUT_RDWR);
 	}
 }
@@ -297,11 +329,13 @@ static int listener_start(struct drpc_api *api, struct listener *listener, int f
 
 	listener->api = api;
 	listener->local = local;
+	/* TURBO: no shutdown() before the end of a connection, which would forbid a last word. */
 	listener->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, listener,
-		MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-		MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)MEMORY_LIMIT, MHD_OPTION_CONNECTION_TIMEOUT, 2U * REQUEST_DEADLINE_S,
+		MHD_USE_EPOLL | MHD_USE_TURBO | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request,
+		listener, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
+		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY_LIMIT,
+		MHD_OPTION_CONNECTION_TIMEOUT, 2U * REQUEST_DEADLINE_S,
 		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, NULL,
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, listener, MHD_OPTION_NOTIFY_CONNECTION,
 		on_connection, listener, MHD_OPTION_END);
