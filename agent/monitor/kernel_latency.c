@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "agent/monitor/kernel_latency.h"
+#include "agent/monitor/kernel_load.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -130,7 +131,6 @@ static int load(struct drpc_kernel *kernel, struct drpc_latency *latency,
 		const struct drpc_need *needs)
 {
 	struct latency_bpf *bpf = latency_open_skel(kernel);
-	int r;
 
 	if (!bpf)
 		return drpc_err(-errno, "latency: cannot open the programs");
@@ -141,18 +141,7 @@ static int load(struct drpc_kernel *kernel, struct drpc_latency *latency,
 				      is_tracepoint(needs[NEED_WROTE].chosen);
 	bpf->rodata->drpc_accept_hook =
 		needs[NEED_ACCEPT].chosen && needs[NEED_ACCEPT].chosen->programs[0];
-	r = drpc_kernel_share_maps(kernel, bpf->obj);
-	if (r < 0)
-		return r;
-	drpc_ladder_autoload(bpf->obj, needs, NEED_COUNT);
-	r = latency_bpf__load(bpf);
-	if (r < 0)
-		return drpc_err(r, "latency: the kernel refuses the programs together");
-	r = latency_bpf__attach(bpf);
-	if (r < 0)
-		return drpc_err(r, "latency: cannot attach the programs");
-	drpc_kernel_account_maps(kernel, bpf->obj);
-	return 0;
+	return drpc_kernel_load(kernel, "latency", bpf->skeleton, needs, NEED_COUNT);
 }
 
 static int map_edges(struct drpc_latency *latency)
