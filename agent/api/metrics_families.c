@@ -8,7 +8,7 @@
 #include "agent/control.h"
 #include "lib/util.h"
 
-#define USEC 1e-6
+#define USEC_PER_SEC 1e6
 
 /* --- containers ------------------------------------------------------------------------------- */
 
@@ -161,7 +161,8 @@ static void expose_pressure(struct drpc_expo *expo, const struct metrics_row *ro
 								 {"kind", values[v].kind}};
 
 			if (cg->valid & values[v].group)
-				drpc_expo_value(expo, labels, 4, (double)values[v].usec * USEC);
+				drpc_expo_value(expo, labels, 4,
+						(double)values[v].usec / USEC_PER_SEC);
 		}
 	}
 }
@@ -271,7 +272,7 @@ static void expose_process(struct drpc_expo *expo, const struct drpc_agent *agen
 
 	if (getrusage(RUSAGE_SELF, &usage) == 0)
 		cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-		      (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * USEC;
+		      (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / USEC_PER_SEC;
 	one(expo, "process_cpu_seconds", DRPC_EXPO_COUNTER, "seconds", "CPU time the agent used.",
 	    cpu);
 	one(expo, "process_resident_memory_bytes", DRPC_EXPO_GAUGE, "bytes",
