@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -328,6 +329,8 @@ int drpc_agent_run(struct drpc_agent *agent)
 		  (agent->planner ? agent->planner : agent->fallback)->ops->name,
 		  (unsigned long)(agent->config.window_ns / DRPC_NSEC_PER_MSEC), drpc_loop_name(agent->loop),
 		  drpc_sampler_source(agent->sampler));
+	/* Loading programs took megabytes of type information that are not needed again. */
+	malloc_trim(0);
 	sd_notify(0, "READY=1");
 	return drpc_loop_run(agent->loop);
 }

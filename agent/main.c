@@ -2,6 +2,7 @@
 /* drpc-agent: reads options and the configuration file, runs the agent. */
 #include <argp.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +144,10 @@ int main(int argc, char **argv)
 	struct drpc_agent *agent = NULL;
 	int r;
 
+	/* Large blocks go back to the kernel when freed, and threads share the heap: memory stays
+	 * what is in use. */
+	mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+	mallopt(M_ARENA_MAX, 1);
 	argp_err_exit_status = 2;
 	argp_parse(&argp, argc, argv, 0, NULL, &arguments);
 	if (arguments.debug)
