@@ -8,7 +8,10 @@
 #include "agent/control.h"
 #include "lib/util.h"
 
-#define USEC_PER_SEC 1e6
+static double seconds(uint64_t usec)
+{
+	return (double)usec / 1e6;
+}
 
 /* --- containers ------------------------------------------------------------------------------- */
 
@@ -36,11 +39,11 @@ ROW_GETTER(accepts, OF_TOTAL(accepts))
 ROW_GETTER(unread, OF_TOTAL(unread))
 ROW_GETTER(inflight, row->total ? row->inflight : NAN)
 ROW_GETTER(coverage, row->total ? row->coverage : NAN)
-ROW_GETTER(cpu_time, OF_CG(DRPC_CG_CPU, (double)row->cg.cpu_usage_usec *USEC))
+ROW_GETTER(cpu_time, OF_CG(DRPC_CG_CPU, seconds(row->cg.cpu_usage_usec)))
 ROW_GETTER(cpu_limit, row->cpu_limit_cores)
 ROW_GETTER(periods, OF_CG(DRPC_CG_THROTTLE, row->cg.nr_periods))
 ROW_GETTER(throttled, OF_CG(DRPC_CG_THROTTLE, row->cg.nr_throttled))
-ROW_GETTER(throttled_time, OF_CG(DRPC_CG_THROTTLE, (double)row->cg.throttled_usec *USEC))
+ROW_GETTER(throttled_time, OF_CG(DRPC_CG_THROTTLE, seconds(row->cg.throttled_usec)))
 ROW_GETTER(memory, OF_CG(DRPC_CG_MEM, row->cg.mem_current_bytes))
 ROW_GETTER(working_set, OF_CG(DRPC_CG_MEM, row->cg.mem_working_set_bytes))
 ROW_GETTER(memory_limit, row->memory_limit_bytes)
@@ -161,8 +164,7 @@ static void expose_pressure(struct drpc_expo *expo, const struct metrics_row *ro
 								 {"kind", values[v].kind}};
 
 			if (cg->valid & values[v].group)
-				drpc_expo_value(expo, labels, 4,
-						(double)values[v].usec / USEC_PER_SEC);
+				drpc_expo_value(expo, labels, 4, seconds(values[v].usec));
 		}
 	}
 }
@@ -272,7 +274,7 @@ static void expose_process(struct drpc_expo *expo, const struct drpc_agent *agen
 
 	if (getrusage(RUSAGE_SELF, &usage) == 0)
 		cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-		      (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / USEC_PER_SEC;
+		      (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 	one(expo, "process_cpu_seconds", DRPC_EXPO_COUNTER, "seconds", "CPU time the agent used.",
 	    cpu);
 	one(expo, "process_resident_memory_bytes", DRPC_EXPO_GAUGE, "bytes",
