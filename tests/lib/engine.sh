@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
 # Start and stop a container engine for a test or the demo, and leave the machine as it was found.
 # To be sourced by a POSIX shell. Nothing runs at the time of sourcing.
@@ -98,6 +99,7 @@ engine_stop() {
 	ENGINE_STARTED=0
 	_ids=$(DOCKER_HOST=unix://$ENGINE_SOCKET docker ps -aq 2>/dev/null)
 	# An engine that we started holds nothing but what was started in it.
+	# shellcheck disable=SC2086 # a list of ids
 	[ -z "$_ids" ] || DOCKER_HOST=unix://$ENGINE_SOCKET docker rm -f $_ids >/dev/null 2>&1
 	kill "$_engine_pid" 2>/dev/null
 	_left=20
