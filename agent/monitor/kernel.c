@@ -249,6 +249,9 @@ int drpc_kernel_track(struct drpc_kernel *kernel, uint64_t cgroup_id, uint32_t *
 		return drpc_err(-EEXIST, "kernel: cgroup %llu is tracked already",
 				(unsigned long long)cgroup_id);
 	slot = free_slot(kernel);
+	r = drpc_maps_reach(kernel, slot);
+	if (r < 0)
+		return r;
 	/* The epoch first: whoever finds the slot must not take it for its former owner's. */
 	if (slot != DRPC_SLOT_OTHER) {
 		kernel->slot_infos[slot].slow_ns = 0;

@@ -44,10 +44,10 @@ struct drpc_kernel {
 	int map_fd[DRPC_MAP_COUNT];
 	uint64_t map_bytes; /* of every map, private ones too */
 	uint32_t slots, shard_bits;
-	bool exclusive_shards; /* a shard belongs to one CPU alone */
 
-	struct drpc_slot_shard *counters; /* mapped, slots << shard_bits of them */
+	const struct drpc_slot_shard *counters; /* slots << shard_bits of them */
 	size_t counters_bytes;
+	bool *counters_mapped; /* which pieces of them are: kernel_maps.c */
 	struct drpc_slot_info *slot_infos; /* mapped, `slots` of them */
 	size_t slot_infos_bytes;
 	struct drpc_tunables *runtime; /* mapped */

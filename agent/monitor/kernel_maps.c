@@ -69,7 +69,6 @@ static int choose_shards(struct drpc_kernel *kernel)
 			(unsigned long long)((slot_bytes + OTHER_MAPS_BYTES) / DRPC_MIB + 1),
 			(unsigned long long)(budget / DRPC_MIB));
 	kernel->shard_bits = bits;
-	kernel->exclusive_shards = (1 << bits) >= cpus;
 	return 0;
 }
 
@@ -114,20 +113,58 @@ static int map_memory(int fd, size_t bytes, void **ret)
 	return 0;
 }
 
+/*
+ * The counters are reserved whole and mapped piece by piece, when a slot of a piece is first given
+ * out: the kernel puts every page of a map into the address space at once, and the agent would seem
+ * to hold memory for containers that do not exist.
+ */
+#define PIECE_SLOTS 64U
+_Static_assert(PIECE_SLOTS * sizeof(struct drpc_slot_shard) % 4096 == 0, "pieces are whole pages");
+
+static int reserve_counters(struct drpc_kernel *kernel)
+{
+	void *p;
+
+	kernel->counters_bytes = page_align(((size_t)kernel->slots << kernel->shard_bits) *
+					    sizeof(struct drpc_slot_shard));
+	p = mmap(NULL, kernel->counters_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		 -1, 0);
+	if (p == MAP_FAILED)
+		return drpc_err(-errno, "kernel maps: cannot reserve %zu bytes",
+				kernel->counters_bytes);
+	kernel->counters = p;
+	kernel->counters_mapped = calloc(kernel->slots / PIECE_SLOTS + 1, sizeof(bool));
+	if (!kernel->counters_mapped)
+		return -ENOMEM;
+	return drpc_maps_reach(kernel, DRPC_SLOT_OTHER);
+}
+
+int drpc_maps_reach(struct drpc_kernel *kernel, uint32_t slot)
+{
+	const size_t piece = (PIECE_SLOTS * sizeof(struct drpc_slot_shard)) << kernel->shard_bits;
+	const size_t at = slot / PIECE_SLOTS * piece;
+	const size_t bytes = DRPC_MIN(piece, kernel->counters_bytes - at);
+
+	if (kernel->counters_mapped[slot / PIECE_SLOTS])
+		return 0;
+	if (mmap((char *)kernel->counters + at, bytes, PROT_READ, MAP_SHARED | MAP_FIXED,
+		 kernel->map_fd[DRPC_MAP_COUNTERS], (off_t)at) == MAP_FAILED)
+		return drpc_err(-errno, "kernel maps: cannot map the counters of slot %u", slot);
+	kernel->counters_mapped[slot / PIECE_SLOTS] = true;
+	return 0;
+}
+
 static int map_all(struct drpc_kernel *kernel)
 {
 	void *p;
 	int r;
 
-	kernel->counters_bytes = page_align(((size_t)kernel->slots << kernel->shard_bits) *
-					    sizeof(struct drpc_slot_shard));
 	kernel->slot_infos_bytes = page_align(kernel->slots * sizeof(struct drpc_slot_info));
 	kernel->runtime_bytes = page_align(sizeof(struct drpc_tunables));
 
-	r = map_memory(kernel->map_fd[DRPC_MAP_COUNTERS], kernel->counters_bytes, &p);
+	r = reserve_counters(kernel);
 	if (r < 0)
 		return r;
-	kernel->counters = p;
 	r = map_memory(kernel->map_fd[DRPC_MAP_SLOT_INFOS], kernel->slot_infos_bytes, &p);
 	if (r < 0)
 		return r;
@@ -163,11 +200,13 @@ int drpc_maps_create(struct drpc_kernel *kernel)
 void drpc_maps_destroy(struct drpc_kernel *kernel)
 {
 	if (kernel->counters)
-		munmap(kernel->counters, kernel->counters_bytes);
+		munmap((void *)kernel->counters, kernel->counters_bytes);
 	if (kernel->slot_infos)
 		munmap(kernel->slot_infos, kernel->slot_infos_bytes);
 	if (kernel->runtime)
 		munmap(kernel->runtime, kernel->runtime_bytes);
+	free(kernel->counters_mapped);
+	kernel->counters_mapped = NULL;
 	kernel->counters = NULL;
 	kernel->slot_infos = NULL;
 	kernel->runtime = NULL;

@@ -8,5 +8,8 @@
 int drpc_maps_create(struct drpc_kernel *kernel);
 void drpc_maps_destroy(struct drpc_kernel *kernel);
 
+/* Makes the slot's counters readable; to be called before the slot is given out. */
+int drpc_maps_reach(struct drpc_kernel *kernel, uint32_t slot);
+
 /* What the kernel charges for a map, 0 where it does not say. */
 uint64_t drpc_map_memory_bytes(int fd);
