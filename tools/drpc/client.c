@@ -127,6 +127,7 @@ static int take_answer(struct drpc_client *client, const char *path, struct json
 	struct json_object *o = client->reply ? json_tokener_parse(client->reply) : NULL;
 	const char *error;
 	long status = 0;
+	int r = -EPROTO;
 
 	curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
 	if (status == 200 && o) {
@@ -134,15 +135,17 @@ static int take_answer(struct drpc_client *client, const char *path, struct json
 		return 0;
 	}
 	error = o ? drpc_field_string(o, "error") : "";
-	if (error[0] != '\0')
+	if (error[0] != '\0') {
 		drpc_sanitize(client->why, sizeof(client->why), error);
-	else
+		r = status == 404 ? -ENOENT : -EIO;
+	} else {
 		snprintf(
 			client->why, sizeof(client->why),
 			"what answers on %s is no drpc agent, or another version (%s gave status %ld)",
 			client->socket, path, status);
+	}
 	json_object_put(o);
-	return error[0] == '\0' ? -EPROTO : status == 404 ? -ENOENT : -EIO;
+	return r;
 }
 
 static int perform(struct drpc_client *client, const char *path, const char *body, bool post,

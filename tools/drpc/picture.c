@@ -48,6 +48,22 @@ static void put_right(const struct pen *pen, enum drpc_color color, int columns,
 	put(pen, color, "%*s%s", DRPC_MAX(columns - drpc_text_width(text), 0), "", text);
 }
 
+/* A sentence, broken between words where the picture ends. */
+static void put_wrapped(const struct pen *pen, enum drpc_color color, const char *text)
+{
+	while (drpc_text_width(text) > pen->width) {
+		const char *at = text + pen->width;
+
+		while (at > text && *at != ' ')
+			at--;
+		if (at == text)
+			break;
+		put(pen, color, "%.*s\n", (int)(at - text), text);
+		text = at + 1;
+	}
+	put(pen, color, "%s\n", text);
+}
+
 /* --- rows ------------------------------------------------------------------------------------- */
 
 struct row {
@@ -231,10 +247,12 @@ static void put_percentiles(const struct pen *pen, struct json_object *hist, dou
 		const char *key, *name;
 	} columns[] = {{"p50_ms", "p50"},    {"p90_ms", "p90"}, {"p99_ms", "p99"},
 		       {"p999_ms", "p99.9"}, {"max_ms", "max"}, {"mean_ms", "mean"}};
+	/* The last ones are what a narrow picture goes without. */
+	size_t n = DRPC_MIN((size_t)(pen->width - LABEL + 1) / 11, DRPC_ARRAY_SIZE(columns));
 	char figure[32];
 
 	put(pen, DRPC_PLAIN, "%*s", LABEL - 1, "");
-	for (size_t c = 0; c < DRPC_ARRAY_SIZE(columns); c++)
+	for (size_t c = 0; c < n; c++)
 		put(pen, DRPC_TITLE, "%11s", columns[c].name);
 	put(pen, DRPC_PLAIN, "\n");
 	for (size_t p = 0; p < DRPC_ARRAY_SIZE(phases); p++) {
@@ -242,7 +260,7 @@ static void put_percentiles(const struct pen *pen, struct json_object *hist, dou
 
 		json_object_object_get_ex(hist, phases[p], &phase);
 		put(pen, DRPC_BOLD, "%*s", LABEL - 1, phases[p]);
-		for (size_t c = 0; c < DRPC_ARRAY_SIZE(columns); c++) {
+		for (size_t c = 0; c < n; c++) {
 			double value = drpc_field_number(phase, columns[c].key);
 			bool over = slo_ms > 0 && p == 0 && c == 2 && value > slo_ms;
 
@@ -325,43 +343,54 @@ static void put_title(const struct pen *pen, const struct drpc_picture *picture)
 	put(pen, DRPC_PLAIN, "\n\n");
 }
 
+/* "closed 12, reset 3", or "none". */
+static void list_dropped(struct json_object *hist, char *dst, size_t size)
+{
+	struct json_object *dropped;
+	char figure[32];
+	size_t n = 0;
+
+	snprintf(dst, size, "none");
+	if (!json_object_object_get_ex(hist, "dropped", &dropped) ||
+	    !json_object_is_type(dropped, json_type_object))
+		return;
+	json_object_object_foreach (dropped, reason, value) {
+		double count = json_object_get_double(value);
+
+		if (count <= 0)
+			continue;
+		drpc_format_count(figure, sizeof(figure), count);
+		n += (size_t)snprintf(dst + n, size - n, "%s%.32s %s", n ? ", " : "", reason,
+				      figure);
+		if (n >= size)
+			return;
+	}
+}
+
 static void put_honesty(const struct pen *pen, struct json_object *hist)
 {
 	double coverage = drpc_field_number(hist, "coverage");
-	double errors = drpc_field_number(hist, "errors"), count = drpc_field_number(hist, "count");
-	struct json_object *dropped, *total = NULL, *queue = NULL;
-	double known, all;
-	char figure[32];
-	bool any = false;
+	double errors = drpc_field_number(hist, "errors"), known, all;
+	struct json_object *total = NULL, *queue = NULL;
+	char text[400], dropped[256], figure[32];
 
-	put(pen, coverage < 0.999 ? DRPC_WARN : DRPC_DIM, "coverage %.4g%%", coverage * 100);
-	put(pen, DRPC_DIM, ", without an answer ");
 	drpc_format_count(figure, sizeof(figure), errors);
-	put(pen, errors > 0 ? DRPC_WARN : DRPC_DIM, "%s", figure);
-	put(pen, DRPC_DIM, ", dropped:");
-	if (json_object_object_get_ex(hist, "dropped", &dropped) &&
-	    json_object_is_type(dropped, json_type_object)) {
-		json_object_object_foreach (dropped, reason, value) {
-			double n = json_object_get_double(value);
-
-			if (n <= 0)
-				continue;
-			drpc_format_count(figure, sizeof(figure), n);
-			put(pen, DRPC_DIM, "%s %s %s", any ? "," : "", reason, figure);
-			any = true;
-		}
-	}
-	put(pen, DRPC_DIM, "%s\n", any ? "" : " none");
+	list_dropped(hist, dropped, sizeof(dropped));
+	snprintf(text, sizeof(text), "coverage %.4g%%, without an answer %s, dropped: %s",
+		 coverage * 100, figure, dropped);
+	put_wrapped(pen, coverage < 0.999 || errors > 0 ? DRPC_WARN : DRPC_DIM, text);
 
 	json_object_object_get_ex(hist, "total", &total);
 	json_object_object_get_ex(hist, "queue", &queue);
 	known = drpc_field_number(queue, "count");
 	all = drpc_field_number(total, "count");
-	if (count > 0 && known < 0.99 * all) {
+	if (known < 0.99 * all) {
 		drpc_format_share(figure, sizeof(figure), known / all);
-		put(pen, DRPC_DIM,
-		    "queue time is known of %s of the requests (the others were read by splice)\n",
-		    figure);
+		snprintf(
+			text, sizeof(text),
+			"queue time is known of %s of the requests (the others were read by splice)",
+			figure);
+		put_wrapped(pen, DRPC_DIM, text);
 	}
 }
 
@@ -377,9 +406,11 @@ void drpc_picture_emit(const struct drpc_picture *picture, const struct drpc_ter
 
 	put_title(&pen, picture);
 	if (drpc_field_number(picture->hist, "count") <= 0) {
-		put(&pen, DRPC_PLAIN,
-		    "No answered request%s. Is there traffic, and does 'drpc doctor' see the hooks?\n",
-		    picture->since_sec > 0 ? " in this time" : " yet");
+		put_wrapped(
+			&pen, DRPC_PLAIN,
+			picture->since_sec > 0
+				? "No answered request in this time. Is there traffic, and does 'drpc doctor' see the hooks?"
+				: "No answered request yet. Is there traffic, and does 'drpc doctor' see the hooks?");
 	} else {
 		put_histogram(&pen, picture, slo_ms);
 		put(&pen, DRPC_PLAIN, "\n");
