@@ -31,7 +31,13 @@ $(foreach f,$(wildcard tests/thread/*.c),$(eval $(call test_rule,thread-$(basena
 $(foreach f,$(wildcard tests/bpf/*.c),$(eval $(call test_rule,bpf-$(basename $(notdir $(f))),\
 	$(f) $(wildcard tests/bpf/lib/*.c))))
 
-.PHONY: unit-bins bpf-bins thread-bins
+# What the end-to-end scripts look at the agent with.
+$(OUT)/tests/probe: $(call objs,tests/lib/probe.c)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(call pkg_libs,json-c)
+
+.PHONY: unit-bins bpf-bins thread-bins probe
+probe: deps-test $(OUT)/tests/probe
 unit-bins: deps-test $(UNIT_BINS)
 bpf-bins: deps-test $(BPF_BINS)
 thread-bins: deps-test $(THREAD_BINS)
@@ -42,7 +48,7 @@ SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS))
 .PHONY: test unit test-tsan test-bpf test-e2e test-vm
 test:  ## everything: unit, golden, threads, BPF, end to end here and in the virtual machine
 	@mk/deps.sh build test demo vm
-	$(Q)$(SUBMAKE) BUILD=release programs
+	$(Q)$(SUBMAKE) BUILD=release programs probe
 	$(Q)$(SUBMAKE) BUILD=asan unit-bins bpf-bins
 	$(Q)$(SUBMAKE) BUILD=tsan thread-bins
 	$(Q)tests/run.sh unit thread bpf e2e vm
@@ -58,11 +64,11 @@ test-bpf:  ## BPF programs on the running kernel
 	$(Q)tests/run.sh bpf
 test-e2e:  ## end to end on this machine
 	@mk/deps.sh build test demo
-	$(Q)$(SUBMAKE) BUILD=release programs
+	$(Q)$(SUBMAKE) BUILD=release programs probe
 	$(Q)tests/run.sh e2e
 test-vm:  ## what needs cgroup v2, fentry or another kernel, in the virtual machine [VM_KERNELS='6.1 6.12']
 	@mk/deps.sh build test vm
-	$(Q)$(SUBMAKE) BUILD=release programs
+	$(Q)$(SUBMAKE) BUILD=release programs probe
 	$(Q)$(SUBMAKE) BUILD=asan bpf-bins
 	$(Q)tests/run.sh vm
 
@@ -121,17 +127,27 @@ build/lint/%.c.tidy: %.c $(LINT_HDR) .clang-tidy | bpf
 		>$@.out 2>&1 || { cat $@.out; exit 1; }
 	@mv $@.out $@
 
-.PHONY: lint lint-format lint-tidy lint-cppcheck lint-shell
+.PHONY: lint lint-reasons lint-format lint-tidy lint-cppcheck lint-shell
 lint-format:
 	$(call say,FORMAT,$(words $(LINT_ALL)) files)clang-format --dry-run -Werror $(LINT_ALL)
+# Every check that is switched off has its reason in the head of the file.
+lint-reasons:
+	@for f in $$(find . -name .clang-tidy -not -path './build/*'); do \
+		for check in $$(sed -n 's/^  \(-[a-z].*\),$$/\1/p' $$f); do \
+			grep -q "^# $$check: ." $$f || { echo "$$f: no reason for $$check" >&2; exit 1; }; \
+		done; \
+	done
 lint-tidy: $(LINT_C:%=build/lint/%.tidy) $(LINT_BPF:%=build/lint/%.tidy)
+# Of the tests it would not understand Criterion's macros.
+CPPCHECK_SRC := $(filter-out tests/%,$(LINT_C))
 lint-cppcheck:
 	@mkdir -p build/lint/cppcheck
-	$(call say,CPPCHECK,$(words $(LINT_C)) files)cppcheck --quiet --std=c11 --language=c -D_GNU_SOURCE \
+	$(call say,CPPCHECK,$(words $(CPPCHECK_SRC)) files)cppcheck --quiet --std=c11 --language=c \
+		-D_GNU_SOURCE -D'LIBBPF_OPTS(type,name,...)=struct type name = { __VA_ARGS__ }' \
 		-I. -Iinclude --enable=warning,performance,portability --inline-suppr \
 		--suppressions-list=mk/cppcheck.suppressions --error-exitcode=1 \
-		--cppcheck-build-dir=build/lint/cppcheck $(LINT_C)
+		--cppcheck-build-dir=build/lint/cppcheck $(CPPCHECK_SRC)
 lint-shell:
-	$(call say,SHELL,$(words $(LINT_SH)) scripts)shellcheck -x $(LINT_SH)
+	$(call say,SHELL,$(words $(LINT_SH)) scripts)shellcheck -x -S warning $(LINT_SH)
 lint: deps-build deps-test deps-lint  ## formatting, clang-tidy, cppcheck, shellcheck
-	$(Q)$(SUBMAKE) --keep-going --output-sync=target lint-format lint-shell lint-cppcheck lint-tidy
+	$(Q)$(SUBMAKE) --keep-going --output-sync=target lint-reasons lint-format lint-shell lint-cppcheck lint-tidy
