@@ -24,8 +24,8 @@ void drpc_forecast_push(struct drpc_forecast *forecast, uint64_t now_ns, double 
 	keep_level = exp(-dt / LEVEL_TAU_SEC);
 	keep_trend = exp(-dt / TREND_TAU_SEC);
 	forecast->level = keep_level * (before + forecast->trend * dt) + (1 - keep_level) * rate;
-	forecast->trend = keep_trend * forecast->trend +
-			  (1 - keep_trend) * (forecast->level - before) / dt;
+	forecast->trend =
+		keep_trend * forecast->trend + (1 - keep_trend) * (forecast->level - before) / dt;
 	forecast->last_ns = now_ns;
 }
 
