@@ -4,10 +4,13 @@
 #include <cblas.h>
 
 #include "lib/util.h"
+#include "nn/isa.h"
 
 /* OpenBLAS's own bound for its kernels without packing. */
 #define SMALL_PRODUCT 1000000
 /* Pieces thinner than this lose more than the kernel wins; B must stay in the first-level cache. */
+/* Products from which a tile of eight lanes pays. */
+#define OWN_MIN	      100000
 #define PIECE_MIN     48
 #define B_MAX	      16384
 
@@ -41,6 +44,23 @@ size_t drpc_gemm_rows(size_t m, size_t n, size_t k)
 	return piece_of(m, n * k);
 }
 
+/* Vectors too short to fill a tile are OpenBLAS's; so is everything without AVX2. */
+static bool own_kernel(enum drpc_gemm_op op, size_t m, size_t n, size_t k)
+{
+	const size_t lanes = drpc_isa()->lanes;
+
+	if (lanes < 8 || n < 3 || k < 3)
+		return false;
+	switch (op) {
+	case DRPC_GEMM_NT:
+		return lanes == 16 || m * n * k >= OWN_MIN;
+	case DRPC_GEMM_NN:
+		return n * k > B_MAX && m * n * k > SMALL_PRODUCT;
+	default:
+		return false;
+	}
+}
+
 static void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, size_t k,
 		 const float *a, size_t lda, const float *b, size_t ldb, float beta, float *c,
 		 size_t ldc)
@@ -54,6 +74,10 @@ void drpc_gemm_nn(size_t m, size_t n, size_t k, const float *a, size_t lda, cons
 {
 	const size_t piece = piece_of(m, n * k);
 
+	if (own_kernel(DRPC_GEMM_NN, m, n, k)) {
+		drpc_isa()->gemm(DRPC_GEMM_NN, m, n, k, a, lda, b, ldb, beta, c, ldc);
+		return;
+	}
 	for (size_t i = 0; i < m; i += piece)
 		gemm(CblasNoTrans, CblasNoTrans, DRPC_MIN(piece, m - i), n, k, a + i * lda, lda, b,
 		     ldb, beta, c + i * ldc, ldc);
@@ -62,7 +86,10 @@ void drpc_gemm_nn(size_t m, size_t n, size_t k, const float *a, size_t lda, cons
 void drpc_gemm_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
 		  size_t ldb, float beta, float *c, size_t ldc)
 {
-	gemm(CblasNoTrans, CblasTrans, m, n, k, a, lda, b, ldb, beta, c, ldc);
+	if (own_kernel(DRPC_GEMM_NT, m, n, k))
+		drpc_isa()->gemm(DRPC_GEMM_NT, m, n, k, a, lda, b, ldb, beta, c, ldc);
+	else
+		gemm(CblasNoTrans, CblasTrans, m, n, k, a, lda, b, ldb, beta, c, ldc);
 }
 
 void drpc_gemm_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
@@ -73,4 +100,34 @@ void drpc_gemm_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, cons
 	for (size_t i = 0; i < k; i += piece)
 		gemm(CblasTrans, CblasNoTrans, m, n, DRPC_MIN(piece, k - i), a + i * lda, lda,
 		     b + i * ldb, ldb, i ? 1.0f : beta, c, ldc);
+}
+
+void drpc_gemm_bias_relu(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
+			 size_t ldb, const float *bias, float *c, size_t ldc)
+{
+	size_t piece;
+
+	if (drpc_isa()->lanes >= 8 && n >= 16) {
+		drpc_isa()->gemm_bias_relu(m, n, k, a, lda, b, ldb, bias, c, ldc);
+		return;
+	}
+	/* A piece's output is finished while it is in cache. */
+	piece = drpc_gemm_rows(m, n, k);
+	for (size_t i = 0; i < m; i += piece) {
+		const size_t rows = DRPC_MIN(piece, m - i);
+
+		drpc_gemm_nn(rows, n, k, a + i * lda, lda, b, ldb, 0.0f, c + i * ldc, ldc);
+		drpc_isa()->bias_act(DRPC_ACT_RELU, rows, n, c + i * ldc, ldc, bias);
+	}
+}
+
+void drpc_gemm_back_relu(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
+			 size_t ldb, const float *y, size_t ldy, float *c, size_t ldc, float *db)
+{
+	if (drpc_isa()->lanes >= 8 && n >= 16) {
+		drpc_isa()->gemm_back_relu(m, n, k, a, lda, b, ldb, y, ldy, c, ldc, db);
+		return;
+	}
+	drpc_gemm_nt(m, n, k, a, lda, b, ldb, 0.0f, c, ldc);
+	drpc_isa()->act_back(DRPC_ACT_RELU, m, n, y, ldy, c, ldc, db);
 }

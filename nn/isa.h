@@ -23,6 +23,13 @@ enum drpc_act {
 	DRPC_ACT_TANH,
 };
 
+/* Which operand is transposed: C [m][n] = A [m][k] B [k][n], A [m][k] B [n][k], A [k][m] B [k][n]. */
+enum drpc_gemm_op {
+	DRPC_GEMM_NN,
+	DRPC_GEMM_NT,
+	DRPC_GEMM_TN,
+};
+
 /* One Adam(W) step; optim.h computes it. p = p keep - step m / (sqrt(v) v_scale + eps). */
 struct drpc_adam_step {
 	float beta1, beta2, eps;
@@ -35,6 +42,7 @@ struct drpc_adam_step {
 
 struct drpc_isa {
 	const char *name;
+	size_t lanes; /* floats a vector: 4, 8, 16 */
 
 	/* drpc_student_forward(), drpc_student_forward_batch() */
 	void (*student)(const struct drpc_student *student, const float *state, float *ret);
@@ -43,6 +51,18 @@ struct drpc_isa {
 
 	/* drpc_rng_normal(), without moving the state on */
 	void (*normal)(const struct drpc_rng *rng, float sigma, size_t n, float *ret);
+
+	/* C = op(A) op(B) + beta C; beta 0 does not read C */
+	void (*gemm)(enum drpc_gemm_op op, size_t m, size_t n, size_t k, const float *a, size_t lda,
+		     const float *b, size_t ldb, float beta, float *c, size_t ldc);
+
+	/* C = relu(A [m][k] B [k][n] + bias) */
+	void (*gemm_bias_relu)(size_t m, size_t n, size_t k, const float *a, size_t lda,
+			       const float *b, size_t ldb, const float *bias, float *c, size_t ldc);
+	/* C = A [m][k] B [n][k] where y [m][n] > 0, else 0; db [n] = sum of C's rows, or NULL */
+	void (*gemm_back_relu)(size_t m, size_t n, size_t k, const float *a, size_t lda,
+			       const float *b, size_t ldb, const float *y, size_t ldy, float *c,
+			       size_t ldc, float *db);
 
 	/* y [rows][n] = act(y + b) */
 	void (*bias_act)(enum drpc_act act, size_t rows, size_t n, float *y, size_t ld,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "nn/isa_sets.h"
+#include "nn/kernels_gemm.h"
 #include "nn/kernels_layers.h"
 #include "nn/kernels_optim.h"
 #include "nn/kernels_pool.h"
@@ -13,9 +14,13 @@
 /* clang-format off */
 #define DRPC_ISA_TABLE(isa_name) {			\
 	.name = isa_name,				\
+	.lanes = VF_LANES,				\
 	.student = kernel_student,			\
 	.student_batch = kernel_student_batch,		\
 	.normal = kernel_normal,			\
+	.gemm = kernel_gemm,				\
+	.gemm_bias_relu = kernel_gemm_bias_relu,	\
+	.gemm_back_relu = kernel_gemm_back_relu,	\
 	.bias_act = kernel_bias_act,			\
 	.act_back = kernel_act_back,			\
 	.norm_act = kernel_norm_act,			\

@@ -162,6 +162,11 @@ static void layer_first(const struct drpc_mlp *net, const float *params, size_t 
 {
 	const struct drpc_mlp_view *view = &net->views[0];
 	const size_t wide = heads * view->out, ld = net->spec.heads * view->out;
+	if (!add && !net->spec.layers[0].norm && net->spec.layers[0].act == DRPC_ACT_RELU) {
+		drpc_gemm_bias_relu(rows, wide, view->in, x, ldx, params + view->w, ld,
+				    params + view->b, work->y[0], ld);
+		return;
+	}
 	/* A piece must not cut a group of units in two. */
 	const size_t piece = add ? rows : drpc_gemm_rows(rows, wide, view->in);
 
@@ -183,6 +188,13 @@ static void layer_later(const struct drpc_mlp *net, const float *params, size_t 
 	const size_t ldx = net->spec.heads * view->in, ld = net->spec.heads * view->out;
 	const size_t piece = drpc_gemm_rows(rows, view->out, view->in);
 
+	if (!net->spec.layers[l].norm && net->spec.layers[l].act == DRPC_ACT_RELU) {
+		drpc_gemm_bias_relu(rows, view->out, view->in, work->y[l - 1] + head * view->in,
+				    ldx, params + view->w + head * view->in * view->out, view->out,
+				    params + view->b + head * view->out,
+				    work->y[l] + head * view->out, ld);
+		return;
+	}
 	for (size_t r = 0; r < rows; r += piece) {
 		const size_t n = DRPC_MIN(piece, rows - r);
 
@@ -239,7 +251,16 @@ static void layer_back(const struct drpc_mlp *net, const float *params, size_t l
 	}
 }
 
-/* Weights' gradients of layer l > 0, and dy of the layer below it. */
+/* Whether the product that makes dy of layer l can take it through that layer's ReLU as well. */
+static bool fused_back(const struct drpc_mlp *net, size_t l)
+{
+	return !net->spec.layers[l].norm && net->spec.layers[l].act == DRPC_ACT_RELU;
+}
+
+/*
+ * Weights' gradients of layer l > 0, and dy of the layer below it: before that layer's bias where
+ * the two are one (fused_back), else after its activation.
+ */
 static void layer_products(const struct drpc_mlp *net, const float *params, size_t l, size_t heads,
 			   size_t rows, const struct drpc_mlp_work *work, const float *dy,
 			   float *below, float *grads)
@@ -248,13 +269,19 @@ static void layer_products(const struct drpc_mlp *net, const float *params, size
 	const size_t ldx = net->spec.heads * view->in, ld = net->spec.heads * view->out;
 
 	for (size_t k = 0; k < heads; k++) {
-		const size_t w = view->w + k * view->in * view->out;
+		const size_t w = view->w + k * view->in * view->out, col = k * view->in;
+		const float *x = work->y[l - 1] + col;
 
 		if (grads)
-			drpc_gemm_tn(view->in, view->out, rows, work->y[l - 1] + k * view->in, ldx,
-				     dy + k * view->out, ld, 0.0f, grads + w, view->out);
-		drpc_gemm_nt(rows, view->in, view->out, dy + k * view->out, ld, params + w,
-			     view->out, 0.0f, below + k * view->in, ldx);
+			drpc_gemm_tn(view->in, view->out, rows, x, ldx, dy + k * view->out, ld,
+				     0.0f, grads + w, view->out);
+		if (fused_back(net, l - 1))
+			drpc_gemm_back_relu(rows, view->in, view->out, dy + k * view->out, ld,
+					    params + w, view->out, x, ldx, below + col, ldx,
+					    grads ? grads + net->views[l - 1].b + col : NULL);
+		else
+			drpc_gemm_nt(rows, view->in, view->out, dy + k * view->out, ld, params + w,
+				     view->out, 0.0f, below + col, ldx);
 	}
 }
 
@@ -269,11 +296,13 @@ void drpc_mlp_backward(const struct drpc_mlp *net, const float *params, size_t h
 	for (size_t l = net->spec.n_layers - 1; l > 0; l--) {
 		float *below = work->dy[l % 2];
 
-		layer_back(net, params, l, heads, rows, work, dy, grad->grads);
+		if (l == net->spec.n_layers - 1 || !fused_back(net, l))
+			layer_back(net, params, l, heads, rows, work, dy, grad->grads);
 		layer_products(net, params, l, heads, rows, work, dy, below, grad->grads);
 		dy = below;
 	}
-	layer_back(net, params, 0, heads, rows, work, dy, grad->grads);
+	if (net->spec.n_layers == 1 || !fused_back(net, 0))
+		layer_back(net, params, 0, heads, rows, work, dy, grad->grads);
 	if (grad->grads)
 		drpc_gemm_tn(first->in, wide, rows, x, ldx, dy, ld, 0.0f, grad->grads + first->w,
 			     ld);

@@ -115,6 +115,55 @@ VF_INLINE float vf_sum(vf v)
 	return v[0] + v[1];
 }
 
+/*
+ * Transposes VF_LANES vectors: lane j of vector i and lane i of vector j change places. In log2 rounds,
+ * each of which exchanges blocks of half the size of the round before.
+ */
+#if VF_LANES == 16
+#define VF_LOW_8  0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23
+#define VF_HIGH_8 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31
+#define VF_LOW_4  0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27
+#define VF_HIGH_4 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31
+#define VF_LOW_2  0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#define VF_HIGH_2 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#define VF_LOW_1  0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30
+#define VF_HIGH_1 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31
+#elif VF_LANES == 8
+#define VF_LOW_4  0, 1, 2, 3, 8, 9, 10, 11
+#define VF_HIGH_4 4, 5, 6, 7, 12, 13, 14, 15
+#define VF_LOW_2  0, 1, 8, 9, 4, 5, 12, 13
+#define VF_HIGH_2 2, 3, 10, 11, 6, 7, 14, 15
+#define VF_LOW_1  0, 8, 2, 10, 4, 12, 6, 14
+#define VF_HIGH_1 1, 9, 3, 11, 5, 13, 7, 15
+#else
+#define VF_LOW_2  0, 1, 4, 5
+#define VF_HIGH_2 2, 3, 6, 7
+#define VF_LOW_1  0, 4, 2, 6
+#define VF_HIGH_1 1, 5, 3, 7
+#endif
+
+#define VF_EXCHANGE(v, size)                                                                  \
+	for (int i = 0; i < VF_LANES; i++) {                                                  \
+		if (!(i & (size))) {                                                          \
+			const vf low = (v)[i], high = (v)[i + (size)];                        \
+                                                                                              \
+			(v)[i] = __builtin_shufflevector(low, high, VF_LOW_##size);           \
+			(v)[i + (size)] = __builtin_shufflevector(low, high, VF_HIGH_##size); \
+		}                                                                             \
+	}
+
+VF_INLINE void vf_transpose(vf v[VF_LANES])
+{
+#if VF_LANES >= 16
+	VF_EXCHANGE(v, 8)
+#endif
+#if VF_LANES >= 8
+	VF_EXCHANGE(v, 4)
+#endif
+	VF_EXCHANGE(v, 2)
+	VF_EXCHANGE(v, 1)
+}
+
 /* Nearest whole number, for |x| < 2^22: adding 1.5 * 2^23 leaves no bits for a fraction. */
 VF_INLINE vf vf_round(vf x)
 {
