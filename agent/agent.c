@@ -100,8 +100,7 @@ static void on_timer(struct drpc_source *source, uint32_t events, void *arg)
 
 	(void)source;
 	(void)events;
-	if (stats->last_tick_ns &&
-	    now_ns - stats->last_tick_ns > agent->config.window_ns * 3 / 2)
+	if (stats->last_tick_ns && now_ns - stats->last_tick_ns > agent->config.window_ns * 3 / 2)
 		stats->late_ticks++;
 	stats->last_tick_ns = now_ns;
 	drpc_control_tick(agent, now_ns);
@@ -182,8 +181,9 @@ static int start_kernel(struct drpc_agent *agent)
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0)
-		drpc_warn("agent: no BPF program could be loaded (%s): latency is not measured, limits follow CPU, memory and pressure alone; `drpc doctor` says more",
-			  strerror(-r));
+		drpc_warn(
+			"agent: no BPF program could be loaded (%s): latency is not measured, limits follow CPU, memory and pressure alone; `drpc doctor` says more",
+			strerror(-r));
 	return drpc_sampler_new(agent->kernel, &agent->sampler);
 }
 
@@ -229,7 +229,8 @@ static int start_execute(struct drpc_agent *agent)
 
 	r = drpc_engine_link_new(agent, &agent->engine);
 	if (r == -ENOENT)
-		drpc_info("agent: no container engine was found: containers go by their cgroup's name");
+		drpc_info(
+			"agent: no container engine was found: containers go by their cgroup's name");
 	else if (r < 0)
 		return r;
 	r = make_parent(agent->config.journal);
@@ -239,8 +240,9 @@ static int start_execute(struct drpc_agent *agent)
 	if (r == -EBUSY || r == -EBADMSG || r == -EPROTONOSUPPORT)
 		return r;
 	if (r < 0)
-		drpc_warn("agent: the journal %s cannot be kept (%s): nothing will be acted on, only recommended",
-			  agent->config.journal, strerror(-r));
+		drpc_warn(
+			"agent: the journal %s cannot be kept (%s): nothing will be acted on, only recommended",
+			agent->config.journal, strerror(-r));
 	config.journal = agent->journal;
 	config.runtime = agent->engine ? drpc_engine_link_runtime(agent->engine) : NULL;
 	r = drpc_executor_new(&config, &agent->executor);
@@ -327,8 +329,8 @@ int drpc_agent_run(struct drpc_agent *agent)
 	drpc_info("agent: %s mode, planner %s, window %lu ms, loop on %s, counters from %s",
 		  drpc_mode_name(agent->config.mode),
 		  (agent->planner ? agent->planner : agent->fallback)->ops->name,
-		  (unsigned long)(agent->config.window_ns / DRPC_NSEC_PER_MSEC), drpc_loop_name(agent->loop),
-		  drpc_sampler_source(agent->sampler));
+		  (unsigned long)(agent->config.window_ns / DRPC_NSEC_PER_MSEC),
+		  drpc_loop_name(agent->loop), drpc_sampler_source(agent->sampler));
 	/* Loading programs took megabytes of type information that are not needed again. */
 	malloc_trim(0);
 	sd_notify(0, "READY=1");
@@ -342,8 +344,9 @@ static void restore_at_exit(struct drpc_agent *agent)
 	if (!agent->executor || !agent->journal || drpc_journal_count(agent->journal) == 0)
 		return;
 	if (drpc_executor_restore_all(agent->executor, RESTORE_TIMEOUT_MS, &report) < 0)
-		drpc_error("agent: %u containers keep changed limits: %s; run `drpc restore` once that is mended",
-			   report.waiting + report.failed, report.why);
+		drpc_error(
+			"agent: %u containers keep changed limits: %s; run `drpc restore` once that is mended",
+			report.waiting + report.failed, report.why);
 	else
 		drpc_info("agent: limits of %u containers are back as they were found",
 			  report.restored);

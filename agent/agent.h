@@ -27,7 +27,7 @@ struct drpc_apply_scratch;
 
 struct drpc_agent_stats {
 	uint64_t ticks;
-	uint64_t late_ticks;	 /* began more than half a window late */
+	uint64_t late_ticks; /* began more than half a window late */
 	uint64_t decisions, applied, failed, planner_failures;
 	uint64_t verdicts[DRPC_VERDICT_OFF + 1]; /* by enum drpc_verdict_kind */
 	uint64_t events, rescans;

@@ -56,8 +56,8 @@ struct drpc_deployment {
 	struct drpc_policy policy;
 	struct drpc_container *replicas;
 	uint32_t replica_count;
-	bool paused;			   /* `drpc pause` */
-	char config_error[256];		   /* a label that was refused and why; "" for none */
-	struct drpc_control *control;	   /* the control loop's state, see control.h */
+	bool paused;			     /* `drpc pause` */
+	char config_error[256];		     /* a label that was refused and why; "" for none */
+	struct drpc_control *control;	     /* the control loop's state, see control.h */
 	struct drpc_deployment *prev, *next; /* the roster's own */
 };

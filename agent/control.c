@@ -51,12 +51,12 @@ void drpc_control_scratch_free(struct drpc_control_scratch **scratch)
 }
 
 /* One growing array; false without memory, the array then stands as it was. */
-#define GROW(array, size)                                                                          \
-	({                                                                                         \
-		void *_p = reallocarray((array), (size), sizeof(*(array)));                        \
-		if (_p)                                                                            \
-			(array) = _p;                                                              \
-		_p != NULL;                                                                        \
+#define GROW(array, size)                                                   \
+	({                                                                  \
+		void *_p = reallocarray((array), (size), sizeof(*(array))); \
+		if (_p)                                                     \
+			(array) = _p;                                       \
+		_p != NULL;                                                 \
 	})
 
 static int scratch_fit(struct drpc_control_scratch *s, size_t count)
@@ -148,8 +148,10 @@ static size_t collect(struct drpc_agent *agent, uint64_t now_ns)
 			     &control->observed);
 		note_outcome(control);
 		/* Without a whole window since the last change there is nothing to go by yet; a
-		 * window that never comes is the guard's business (stale). */
-		if (!control->limits_known || drpc_apply_pending(agent, d) ||
+		 * window that never comes is the guard's business (stale). A usage that cannot be
+		 * read must not pass for an idle container. */
+		if (!control->limits_known || !control->observed.cpu_known ||
+		    drpc_apply_pending(agent, d) ||
 		    (control->observed.window_end_ns == 0 &&
 		     now_ns - control->changed_ns < 2 * agent->config.window_ns))
 			continue;

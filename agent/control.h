@@ -24,11 +24,11 @@ struct drpc_control {
 	uint64_t changed_ns; /* when a limit was last changed: older windows do not count */
 	struct drpc_guard_state guard;
 	struct drpc_decision_ring decisions;
-	uint64_t outcome_id; /* decision that waits for its outcome; 0: none */
-	int apply_err;	     /* of the last attempt to apply; 0 */
+	uint64_t outcome_id;	   /* decision that waits for its outcome; 0: none */
+	int apply_err;		   /* of the last attempt to apply; 0 */
 	struct drpc_verdict asked; /* what the engine is being asked; write: false for nothing */
 	uint64_t asked_id;	   /* the decision behind it */
-	char last_action[256]; /* in words, for `ls` and `top`; "" before the first */
+	char last_action[256];	   /* in words, for `ls` and `top`; "" before the first */
 
 	/* During a tick. */
 	float raw[DRPC_OUT_COUNT];

@@ -13,9 +13,9 @@ void drpc_source_advance(struct drpc_source *source, uint64_t now_ns)
 {
 	source->due_ns += source->interval_ns;
 	if (source->due_ns <= now_ns)
-		source->due_ns += (now_ns - source->due_ns) / source->interval_ns *
-					  source->interval_ns +
-				  source->interval_ns;
+		source->due_ns +=
+			(now_ns - source->due_ns) / source->interval_ns * source->interval_ns +
+			source->interval_ns;
 }
 
 void drpc_source_dispatch(struct drpc_source *source, uint32_t events)
@@ -115,10 +115,8 @@ static int source_add(struct drpc_loop *loop, const struct drpc_source *template
 int drpc_loop_add_fd(struct drpc_loop *loop, int fd, uint32_t events, drpc_source_fn fn, void *arg,
 		     struct drpc_source **ret)
 {
-	return source_add(loop,
-			  &(struct drpc_source){
-				  .fn = fn, .arg = arg, .fd = fd, .events = events},
-			  ret);
+	return source_add(
+		loop, &(struct drpc_source){.fn = fn, .arg = arg, .fd = fd, .events = events}, ret);
 }
 
 int drpc_loop_add_timer(struct drpc_loop *loop, uint64_t interval_ns, drpc_source_fn fn, void *arg,
@@ -126,12 +124,11 @@ int drpc_loop_add_timer(struct drpc_loop *loop, uint64_t interval_ns, drpc_sourc
 {
 	assert(interval_ns > 0);
 	return source_add(loop,
-			  &(struct drpc_source){
-				  .fn = fn,
-				  .arg = arg,
-				  .fd = -1,
-				  .interval_ns = interval_ns,
-				  .due_ns = drpc_now_ns() + interval_ns},
+			  &(struct drpc_source){.fn = fn,
+						.arg = arg,
+						.fd = -1,
+						.interval_ns = interval_ns,
+						.due_ns = drpc_now_ns() + interval_ns},
 			  ret);
 }
 

@@ -61,10 +61,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		int key;
 		const char *name;
 	} overrides[] = {
-		{OPT_MODE, "mode"},	    {OPT_CGROUP_ROOT, "cgroup_root"},
-		{OPT_SOCKET, "socket"},	    {OPT_JOURNAL, "journal"},
-		{OPT_PLANNER, "planner"},   {OPT_POLICY, "policy_file"},
-		{OPT_ENGINE, "engine"},	    {OPT_LISTEN, "listen"},
+		{OPT_MODE, "mode"},	  {OPT_CGROUP_ROOT, "cgroup_root"},
+		{OPT_SOCKET, "socket"},	  {OPT_JOURNAL, "journal"},
+		{OPT_PLANNER, "planner"}, {OPT_POLICY, "policy_file"},
+		{OPT_ENGINE, "engine"},	  {OPT_LISTEN, "listen"},
 	};
 	struct arguments *arguments = state->input;
 
@@ -124,8 +124,8 @@ static int load_config(const struct arguments *arguments, struct drpc_config *re
 		drpc_config_defaults(ret, mcpu, bytes);
 	}
 	for (size_t i = 0; i < arguments->override_count; i++) {
-		r = drpc_config_set(ret, arguments->overrides[i].key,
-				    arguments->overrides[i].value, why, sizeof(why));
+		r = drpc_config_set(ret, arguments->overrides[i].key, arguments->overrides[i].value,
+				    why, sizeof(why));
 		if (r < 0) {
 			drpc_error("command line: %s", why);
 			return r;

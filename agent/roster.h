@@ -20,7 +20,7 @@ struct drpc_label {
 
 /* What an engine knows of a container. */
 struct drpc_container_info {
-	const char *name;	    /* without a leading slash */
+	const char *name;	/* without a leading slash */
 	const char *deployment; /* compose "project/service", NULL: the name */
 	const struct drpc_label *labels;
 	size_t label_count;

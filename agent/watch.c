@@ -70,8 +70,9 @@ static void seed_sockets(struct drpc_watch *watch, const struct drpc_container *
 		return;
 	n = drpc_kernel_seed_sockets(watch->agent->kernel, pid);
 	if (n < 0)
-		drpc_warn("watch: connections of %s that were open before are not measured (%s), ignoring",
-			  c->name, strerror(-n));
+		drpc_warn(
+			"watch: connections of %s that were open before are not measured (%s), ignoring",
+			c->name, strerror(-n));
 	else if (n > 0)
 		drpc_info("watch: %s: %d connections were open already, measured from now on",
 			  c->name, n);

@@ -35,10 +35,10 @@ void drpc_logv(enum drpc_log_level level, const char *fmt, va_list args)
 int drpc_err(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define drpc_error(...) drpc_log(DRPC_LOG_ERROR, __VA_ARGS__)
-#define drpc_warn(...)  drpc_log(DRPC_LOG_WARN, __VA_ARGS__)
-#define drpc_info(...)  drpc_log(DRPC_LOG_INFO, __VA_ARGS__)
-#define drpc_debug(...)                                                                            \
-	do {                                                                                       \
-		if (drpc_log_enabled(DRPC_LOG_DEBUG))                                              \
-			drpc_log(DRPC_LOG_DEBUG, __VA_ARGS__);                                     \
+#define drpc_warn(...)	drpc_log(DRPC_LOG_WARN, __VA_ARGS__)
+#define drpc_info(...)	drpc_log(DRPC_LOG_INFO, __VA_ARGS__)
+#define drpc_debug(...)                                        \
+	do {                                                   \
+		if (drpc_log_enabled(DRPC_LOG_DEBUG))          \
+			drpc_log(DRPC_LOG_DEBUG, __VA_ARGS__); \
 	} while (0)

@@ -9,15 +9,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define DRPC_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define DRPC_MIN(a, b)     ((a) < (b) ? (a) : (b))
-#define DRPC_MAX(a, b)     ((a) > (b) ? (a) : (b))
+#define DRPC_ARRAY_SIZE(a)    (sizeof(a) / sizeof((a)[0]))
+#define DRPC_MIN(a, b)	      ((a) < (b) ? (a) : (b))
+#define DRPC_MAX(a, b)	      ((a) > (b) ? (a) : (b))
 #define DRPC_CLAMP(v, lo, hi) DRPC_MIN(DRPC_MAX(v, lo), hi)
 
 #define DRPC_NSEC_PER_SEC  1000000000ULL
 #define DRPC_NSEC_PER_MSEC 1000000ULL
 #define DRPC_NSEC_PER_USEC 1000ULL
-#define DRPC_MIB           (1024ULL * 1024ULL)
+#define DRPC_MIB	   (1024ULL * 1024ULL)
 
 /* Scope cleanup: `_cleanup_free_ char *p = NULL;` frees at the end of the scope. fds start at -1. */
 static inline void drpc_freep(void *p)
@@ -37,17 +37,17 @@ static inline void drpc_fclosep(FILE **f)
 		fclose(*f);
 }
 
-#define _cleanup_(fn)   __attribute__((cleanup(fn)))
-#define _cleanup_free_  _cleanup_(drpc_freep)
-#define _cleanup_close_ _cleanup_(drpc_closep)
+#define _cleanup_(fn)	 __attribute__((cleanup(fn)))
+#define _cleanup_free_	 _cleanup_(drpc_freep)
+#define _cleanup_close_	 _cleanup_(drpc_closep)
 #define _cleanup_fclose_ _cleanup_(drpc_fclosep)
 
 /* Gives ownership of `p` to the caller and nulls the variable: `return drpc_steal(&p);` */
-#define drpc_steal(pp)                                                                             \
-	({                                                                                         \
-		__typeof__(*(pp)) _stolen = *(pp);                                                 \
-		*(pp) = NULL;                                                                      \
-		_stolen;                                                                           \
+#define drpc_steal(pp)                             \
+	({                                         \
+		__typeof__(*(pp)) _stolen = *(pp); \
+		*(pp) = NULL;                      \
+		_stolen;                           \
 	})
 
 /* CLOCK_MONOTONIC and CLOCK_REALTIME in nanoseconds; the first is the base of bpf_ktime_get_ns(). */

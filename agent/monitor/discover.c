@@ -119,7 +119,9 @@ int drpc_discover_init(struct drpc_discover *discover, const char *cgroup_root)
 
 	r = find_mount(d.mount, sizeof(d.mount));
 	if (r < 0)
-		return drpc_err(r, "discover: no cgroup2 file system is mounted; mount one, for example: mount -t cgroup2 none /sys/fs/cgroup");
+		return drpc_err(
+			r,
+			"discover: no cgroup2 file system is mounted; mount one, for example: mount -t cgroup2 none /sys/fs/cgroup");
 	if (!cgroup_root) {
 		*discover = d;
 		return 0;
@@ -131,8 +133,9 @@ int drpc_discover_init(struct drpc_discover *discover, const char *cgroup_root)
 	mount_len = strlen(d.mount);
 	if (strncmp(real, d.mount, mount_len) != 0 ||
 	    (real[mount_len] != '/' && real[mount_len] != '\0'))
-		return drpc_err(-EINVAL, "discover: cgroup root '%s' is not inside the cgroup2 mount '%s'", real,
-				d.mount);
+		return drpc_err(-EINVAL,
+				"discover: cgroup root '%s' is not inside the cgroup2 mount '%s'",
+				real, d.mount);
 	if (!drpc_strcpy(d.root, sizeof(d.root), real + mount_len))
 		return drpc_err(-ENAMETOOLONG, "discover: cgroup root '%s'", real);
 	d.children = d.root[0] != '\0';

@@ -27,9 +27,9 @@ struct drpc_cgroup_found {
 typedef void (*drpc_cgroup_found_fn)(const struct drpc_cgroup_found *found, void *arg);
 
 struct drpc_discover {
-	char mount[256];	    /* cgroup2 mount point */
-	char root[512];		    /* subtree, relative to the mount: "" for everything */
-	bool children;		    /* direct children of the root count */
+	char mount[256]; /* cgroup2 mount point */
+	char root[512];	 /* subtree, relative to the mount: "" for everything */
+	bool children;	 /* direct children of the root count */
 };
 
 /*

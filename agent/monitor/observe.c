@@ -22,6 +22,7 @@ static void merge_replicas(const struct drpc_deployment *d, uint64_t since_ns,
 			   struct drpc_window *sum, struct drpc_observed *ret)
 {
 	memset(sum, 0, sizeof(*sum));
+	ret->cpu_known = true;
 	for (const struct drpc_container *c = d->replicas; c; c = c->next_replica) {
 		struct drpc_window w;
 		uint64_t span_usec, mcpu;
@@ -44,6 +45,7 @@ static void merge_replicas(const struct drpc_deployment *d, uint64_t since_ns,
 		ret->mem_working_set_bytes =
 			DRPC_MAX(ret->mem_working_set_bytes, w.s.cg.mem_working_set_bytes);
 		ret->window_end_ns = DRPC_MAX(ret->window_end_ns, w.s.end_ns);
+		ret->cpu_known &= (w.s.cg.valid & DRPC_CG_CPU) != 0;
 		ret->replicas++;
 	}
 }

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "agent/container.h"
 #include "agent/limits.h"
 #include "agent/monitor/view.h"
@@ -16,8 +18,9 @@ struct drpc_observed {
 	struct drpc_view view;	 /* all replicas together; CPU and memory of the mean replica */
 	uint64_t window_end_ns;	 /* of the newest window that counts; 0: there is none yet */
 	uint64_t cpu_usage_mcpu; /* busiest replica */
+	bool cpu_known;		 /* every replica's CPU counters could be read */
 	uint64_t mem_use_bytes, mem_working_set_bytes; /* fullest replica */
-	uint32_t replicas;	 /* that were measured */
+	uint32_t replicas;			       /* that were measured */
 };
 
 /*

@@ -23,7 +23,8 @@ static void view_requests(const struct drpc_window *w, struct drpc_view *v)
 	v->mean_ms = s->turns ? (double)s->sum_ns[DRPC_HIST_TOTAL] / (double)s->turns / 1e6 : 0;
 	v->p50_ms = drpc_hist_quantile_ns(w->hist[DRPC_HIST_TOTAL], 0.50) / 1e6;
 	v->p99_ms = drpc_hist_quantile_ns(w->hist[DRPC_HIST_TOTAL], 0.99) / 1e6;
-	v->queue_share = share((double)s->sum_ns[DRPC_HIST_QUEUE], (double)s->sum_ns[DRPC_HIST_TOTAL]);
+	v->queue_share =
+		share((double)s->sum_ns[DRPC_HIST_QUEUE], (double)s->sum_ns[DRPC_HIST_TOTAL]);
 	v->coverage = drpc_window_coverage(w);
 	v->inflight = (double)s->inflight;
 }

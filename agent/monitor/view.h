@@ -10,17 +10,17 @@
 #include "agent/monitor/sample.h"
 
 struct drpc_view {
-	uint64_t turns;	    /* in the span looked at */
-	double span_sec;    /* length of that span */
+	uint64_t turns;	 /* in the span looked at */
+	double span_sec; /* length of that span */
 	double rate_rps;
-	double error_rate;  /* turns without an answer / turns seen */
+	double error_rate; /* turns without an answer / turns seen */
 	double mean_ms, p50_ms, p99_ms;
 	double queue_share; /* queue time / total time */
 	double coverage;    /* drpc_window_coverage() */
 	double inflight;
 	double cpu_usage_cores;
-	double throttled_share; /* throttled periods / periods */
-	double cpu_pressure;	/* PSI some */
+	double throttled_share;	 /* throttled periods / periods */
+	double cpu_pressure;	 /* PSI some */
 	double memory_usage_mib; /* working set */
 	double memory_pressure;
 };

@@ -93,8 +93,8 @@ static double agent_cpu_sec(const struct agent_run *run)
 	    drpc_read_file_at(AT_FDCWD, path, 4096, &text) <= 0)
 		return NAN;
 	after = strrchr(text, ')');
-	if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-			     &system) != 2)
+	if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+			     &user, &system) != 2)
 		return NAN;
 	return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
@@ -131,7 +131,8 @@ static int measure_cpu(const struct agent_run *run, const struct server *server,
 		return r;
 	bench_note(report, "%s: %.0f requests/s were reached", name,
 		   (double)result.answered / result.seconds);
-	bench_add(report, "mcpu", (agent_cpu_sec(run) - before) / result.seconds * 1000, "%s", name);
+	bench_add(report, "mcpu", (agent_cpu_sec(run) - before) / result.seconds * 1000, "%s",
+		  name);
 	exchange_result_free(&result);
 	return 0;
 }

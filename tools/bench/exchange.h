@@ -10,14 +10,14 @@
 #include <stdint.h>
 
 struct exchange {
-	uint16_t port;		/* on 127.0.0.1 */
+	uint16_t port; /* on 127.0.0.1 */
 	unsigned int connections;
 	const char *request;
 	size_t request_len;
 	size_t response_len;
-	double rate;		/* requests a second in all; 0: as fast as answers come */
+	double rate; /* requests a second in all; 0: as fast as answers come */
 	double seconds;
-	uint64_t seed;		/* of the Poisson arrivals */
+	uint64_t seed; /* of the Poisson arrivals */
 };
 
 struct exchange_result {

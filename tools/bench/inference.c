@@ -31,8 +31,8 @@ static int make_net(unsigned int n_inputs, struct drpc_policy_net **ret)
 	uint64_t seed = 1;
 
 	for (unsigned int i = 0; i < n_inputs; i++)
-		info.inputs[i] = (struct drpc_policy_input){.feature = (enum drpc_feature)i,
-							    .scale = 1};
+		info.inputs[i] =
+			(struct drpc_policy_input){.feature = (enum drpc_feature)i, .scale = 1};
 	for (size_t i = 0; i < drpc_student_params(n_inputs); i++)
 		params[i] = noise(&seed);
 	return drpc_policy_net_new(&info, params, ret);

@@ -20,8 +20,9 @@
 
 static const char nginx_request[] = "GET /x HTTP/1.1\r\nHost: bench\r\n\r\n";
 static const char redis_request[] = "*2\r\n$3\r\nGET\r\n$1\r\nx\r\n";
-static const char redis_set[] = "*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$64\r\n"
-				"0123456789012345678901234567890123456789012345678901234567890123\r\n";
+static const char redis_set[] =
+	"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$64\r\n"
+	"0123456789012345678901234567890123456789012345678901234567890123\r\n";
 
 const char *server_name(enum server_kind kind)
 {
@@ -62,13 +63,14 @@ static int write_nginx_config(const struct server *server)
 	int r;
 
 	/* One worker, no access log, keep-alive without end: as a benchmark would. */
-	if (asprintf(&text,
-		     "daemon off; user root; worker_processes 1; pid %s/pid; error_log %s/error.log;\n"
-		     "events { worker_connections 4096; }\n"
-		     "http { access_log off; keepalive_requests 1000000000; sendfile on;\n"
-		     " open_file_cache max=16 inactive=1h;\n"
-		     " server { listen 127.0.0.1:%u reuseport backlog=4096; root %s; } }\n",
-		     server->folder, server->folder, server->port, server->folder) < 0)
+	if (asprintf(
+		    &text,
+		    "daemon off; user root; worker_processes 1; pid %s/pid; error_log %s/error.log;\n"
+		    "events { worker_connections 4096; }\n"
+		    "http { access_log off; keepalive_requests 1000000000; sendfile on;\n"
+		    " open_file_cache max=16 inactive=1h;\n"
+		    " server { listen 127.0.0.1:%u reuseport backlog=4096; root %s; } }\n",
+		    server->folder, server->folder, server->port, server->folder) < 0)
 		return -ENOMEM;
 	r = write_file(server->folder, "nginx.conf", text);
 	if (r == 0)

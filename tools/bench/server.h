@@ -14,13 +14,13 @@ enum server_kind {
 
 struct server {
 	enum server_kind kind;
-	uint16_t port; /* on 127.0.0.1 */
-	pid_t pid;     /* the process that answers */
+	uint16_t port;	/* on 127.0.0.1 */
+	pid_t pid;	/* the process that answers */
 	pid_t root_pid; /* the one that was started */
 	uint64_t cgroup_id;
 	const char *request;
 	size_t request_len, response_len;
-	char folder[64]; /* configuration, data, logs */
+	char folder[64];	       /* configuration, data, logs */
 	char parent[300], cgroup[320]; /* one parent for all of this process */
 };
 

@@ -70,8 +70,8 @@ static int make_planner(struct fixture *f)
 	float params[1024];
 
 	for (unsigned int i = 0; i < DRPC_F_COUNT; i++)
-		info.inputs[i] = (struct drpc_policy_input){.feature = (enum drpc_feature)i,
-							    .scale = 1};
+		info.inputs[i] =
+			(struct drpc_policy_input){.feature = (enum drpc_feature)i, .scale = 1};
 	for (size_t i = 0; i < drpc_student_params(DRPC_F_COUNT); i++)
 		params[i] = (float)(i * 2654435761U % 1000) / 1000 - 0.5f;
 	f->turned.planner.ops = &turned_ops;
@@ -356,8 +356,8 @@ static int measure(struct fixture *f, struct bench_report *report)
 		   (double)writes / TICKS,
 		   f->real_files ? "the cgroups' own files" : "tmpfs in the same layout");
 	if (writes < (uint64_t)TICKS * DEPLOYMENTS)
-		return drpc_err(-EPROTO, "bench: only %lu writes in %d ticks", (unsigned long)writes,
-				TICKS);
+		return drpc_err(-EPROTO, "bench: only %lu writes in %d ticks",
+				(unsigned long)writes, TICKS);
 	bench_add(report, "us", bench_median(agent_us, TICKS), "tick_40_us_p50");
 	bench_add(report, "us", bench_percentile(agent_us, TICKS, 0.99), "tick_40_us_p99");
 	bench_add(report, "us", bench_median(write_us, TICKS), "kernel_write_us_p50");

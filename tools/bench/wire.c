@@ -35,7 +35,7 @@ struct wire {
 	uint8_t *ring;
 	pthread_t thread;
 	atomic_bool stopping;
-	pthread_mutex_t lock; /* turns, totals */
+	pthread_mutex_t lock;	    /* turns, totals */
 	struct turn turns[1 << 16]; /* by client port */
 	double *totals;
 	size_t count;
