@@ -11,11 +11,12 @@
 #define MSG_ERRQUEUE	0x2000
 #define SKIP_RECV_FLAGS (MSG_PEEK | MSG_ERRQUEUE) /* nothing is taken off the stream */
 
+#define SOCK_NOSPACE (1UL << 2) /* socket.flags: the last write did not fit */
+
 /* Later than this after a response that has drained, a server's bytes are no part of it. */
 #define UNASKED_GAP_NS 1000000000ULL
 
 /* Set before the load. */
-const volatile bool drpc_exclusive = false;   /* see count() */
 const volatile bool drpc_edges_on = false;    /* watch client-role connections */
 const volatile bool drpc_accept_hook = false; /* accept() itself is seen */
 
@@ -45,7 +46,7 @@ struct drpc_sock {
 	__u8 role;
 	__u8 reads;    /* a read was seen on this connection */
 	__u8 answered; /* first_out and what follows are valid */
-	__u8 pad;
+	__u8 blocked;  /* the last write of the response was cut short: more will come */
 };
 
 struct {
@@ -62,27 +63,6 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } drpc_slow_next SEC(".maps");
-
-/*
- * A shard that one CPU alone writes needs no atomic adds: the hooks that count turns are
- * tracepoints, which run with preemption off, and what softirqs count are other words of the
- * shard (count_atomic). Not so where shards are shared or the hooks are trampolines.
- */
-#define count(ptr, n)                     \
-	do {                              \
-		if (drpc_exclusive)       \
-			*(ptr) += (n);    \
-		else                      \
-			drpc_add(ptr, n); \
-	} while (0)
-#define count_atomic(ptr, n) drpc_add(ptr, n)
-
-static __always_inline void observe(struct drpc_slot_shard *shard, enum drpc_hist_kind kind,
-				    __u64 value_ns)
-{
-	count(&shard->sum_ns[kind], value_ns);
-	count(&shard->hist[kind][drpc_hist_bucket(value_ns)], 1);
-}
 
 #include "edge.bpf.h"
 
@@ -120,6 +100,11 @@ static __always_inline void refresh_slot(struct drpc_sock *s, struct sock *sk,
 static __always_inline struct tcp_sock *tcp_of(struct sock *sk)
 {
 	return bpf_skc_to_tcp_sock(sk);
+}
+
+static __always_inline bool no_space(struct sock *sk)
+{
+	return sk->sk_socket->flags & SOCK_NOSPACE;
 }
 
 /*
@@ -176,14 +161,14 @@ static __always_inline void begin_turn(struct drpc_sock *s, const struct tcp_soc
 			arrive = now;
 	}
 	if (arrive > now) {
-		count(&shard->seen, 1);
-		count(&shard->dropped[DRPC_DROP_CLOCK], 1);
+		drpc_add(&shard->seen, 1);
+		drpc_add(&shard->dropped[DRPC_DROP_CLOCK], 1);
 		return;
 	}
 	if (s->established) {
 		if (!drpc_accept_hook)
-			observe(shard, DRPC_HIST_ACCEPT,
-				now - (arrive > s->established ? arrive : s->established));
+			drpc_observe(shard, DRPC_HIST_ACCEPT,
+				     now - (arrive > s->established ? arrive : s->established));
 		s->established = 0;
 	}
 	s->arrive = arrive;
@@ -192,7 +177,7 @@ static __always_inline void begin_turn(struct drpc_sock *s, const struct tcp_soc
 	s->turn_slot = s->slot;
 	s->turn_epoch = s->epoch;
 	if (__sync_val_compare_and_swap(&s->open, 0, now) == 0)
-		count(&shard->seen, 1);
+		drpc_add(&shard->seen, 1);
 }
 
 /* An exemplar, if this CPU has not had one just now. */
@@ -231,22 +216,23 @@ static __always_inline void answer(struct drpc_sock *s, struct sock *sk,
 
 	if (!shard)
 		return;
-	count(&shard->turns, 1);
-	observe(shard, DRPC_HIST_QUEUE, read - s->arrive);
-	observe(shard, DRPC_HIST_SERVICE, first_out - read);
+	drpc_add(&shard->turns, 1);
+	drpc_observe(shard, DRPC_HIST_QUEUE, read - s->arrive);
+	drpc_observe(shard, DRPC_HIST_SERVICE, first_out - read);
 	/* sum[TOTAL] and hist[SEND][0] follow from the others: the reader fills them in. */
 	s->total_bucket = bucket;
-	count(&shard->hist[DRPC_HIST_TOTAL][bucket], 1);
+	drpc_add(&shard->hist[DRPC_HIST_TOTAL][bucket], 1);
 	s->send_bucket = 0;
 	if (send) {
 		bucket = drpc_hist_bucket(send);
 		s->send_bucket = bucket;
-		count(&shard->sum_ns[DRPC_HIST_SEND], send);
+		drpc_add(&shard->sum_ns[DRPC_HIST_SEND], send);
 		if (bucket)
-			count(&shard->hist[DRPC_HIST_SEND][bucket], 1);
+			drpc_add(&shard->hist[DRPC_HIST_SEND][bucket], 1);
 	}
 	s->first_out = first_out;
 	s->last_out = last_out;
+	s->blocked = no_space(sk);
 	s->answered = 1;
 	if (total >= rt->slow_min_ns)
 		slow_turn(s, sk, total);
@@ -260,7 +246,7 @@ static __noinline int drop_moved(struct drpc_sock *s)
 
 	s->answered = 0;
 	if (info && shard && info->epoch == s->turn_epoch)
-		count_atomic(&shard->dropped[DRPC_DROP_MOVED], 1);
+		drpc_add(&shard->dropped[DRPC_DROP_MOVED], 1);
 	return 0;
 }
 
@@ -277,6 +263,17 @@ static __always_inline void move_count(__u32 *hist, __u32 *bucket, __u32 to, __u
 		drpc_add(&hist[to], 1);
 }
 
+/*
+ * Whether bytes that a server sends now, `gap_ns` after its last ones, are unasked: everything
+ * before them has been acknowledged and none of it was held back for want of space.
+ */
+static __always_inline bool is_unasked(const struct drpc_sock *s, const struct tcp_sock *tp,
+				       __u64 gap_ns, __u32 bytes)
+{
+	return gap_ns > UNASKED_GAP_NS && !s->blocked &&
+	       tp->snd_una - (tp->write_seq - bytes) <= bytes;
+}
+
 /* Later bytes of the response: its counts move on. */
 static __noinline int extend_turn(struct drpc_sock *s, struct sock *sk, const struct tcp_sock *tp,
 				  __u32 bytes)
@@ -286,14 +283,15 @@ static __noinline int extend_turn(struct drpc_sock *s, struct sock *sk, const st
 	const struct drpc_tunables *rt = drpc_runtime();
 
 	if (!shard || !rt || s->turn_slot != s->slot || s->turn_epoch != s->epoch || out < last ||
-	    (out - last > UNASKED_GAP_NS && tp->snd_una - tp->write_seq + bytes <= bytes)) {
+	    is_unasked(s, tp, out - last, bytes)) {
 		s->answered = 0;
 		return 0;
 	}
+	s->blocked = no_space(sk);
 	last = __sync_lock_test_and_set(&s->last_out, out);
 	if (out <= last)
 		return 0;
-	count(&shard->sum_ns[DRPC_HIST_SEND], out - last);
+	drpc_add(&shard->sum_ns[DRPC_HIST_SEND], out - last);
 	move_count(shard->hist[DRPC_HIST_SEND], &s->send_bucket,
 		   drpc_hist_bucket(out - s->first_out), 0);
 	total = out - s->arrive;
@@ -317,13 +315,13 @@ static __noinline int answer_unread(struct drpc_sock *s, const struct tcp_sock *
 	s->arrive = arrive;
 	s->turn_slot = s->slot;
 	s->turn_epoch = s->epoch;
-	count(&shard->seen, 1);
-	count(&shard->turns, 1);
-	count(&shard->unread, 1);
-	observe(shard, DRPC_HIST_SERVICE, out - arrive);
+	drpc_add(&shard->seen, 1);
+	drpc_add(&shard->turns, 1);
+	drpc_add(&shard->unread, 1);
+	drpc_observe(shard, DRPC_HIST_SERVICE, out - arrive);
 	bucket = drpc_hist_bucket(out - arrive);
 	s->total_bucket = bucket;
-	count(&shard->hist[DRPC_HIST_TOTAL][bucket], 1);
+	drpc_add(&shard->hist[DRPC_HIST_TOTAL][bucket], 1);
 	s->send_bucket = 0;
 	s->first_out = out;
 	s->last_out = out;
@@ -397,10 +395,10 @@ static __always_inline int handle_send(struct sock *sk, int ret)
 			answer(s, sk, rt, open, s->acked, out > s->acked ? out : s->acked);
 		else
 			answer(s, sk, rt, open, out, out);
-	} else if (s->answered) {
-		extend_turn(s, sk, tp, ret);
 	} else if (!s->reads && s->in_first) {
 		answer_unread(s, tp);
+	} else if (s->answered) {
+		extend_turn(s, sk, tp, ret);
 	}
 	return 0;
 }
@@ -429,15 +427,18 @@ static __noinline int server_established(struct sock *sk)
 	s = make_state(sk, ROLE_SERVER);
 	if (!s) {
 		shard = drpc_shard(drpc_slot_of_cgroup(sk->sk_cgrp_data.cgroup));
-		if (shard)
-			count_atomic(&shard->dropped[DRPC_DROP_NO_STORAGE], 1);
+		if (!shard)
+			return 0;
+		drpc_add(&shard->seen,
+			 1); /* of its turns nothing will be known: one stands for all */
+		drpc_add(&shard->dropped[DRPC_DROP_NO_STORAGE], 1);
 		return 0;
 	}
 	s->established = bpf_ktime_get_ns();
 	shard = drpc_shard(s->slot);
 	if (!shard)
 		return 0;
-	count_atomic(&shard->accepts, 1);
+	drpc_add(&shard->accepts, 1);
 	if (drpc_edges_on)
 		learn_endpoint(s->slot, s->epoch, sk);
 	return 0;
@@ -473,7 +474,7 @@ static __noinline int connection_over(struct sock *sk, enum drpc_drop why)
 	info = drpc_slot_info(s->turn_slot);
 	shard = drpc_shard(s->turn_slot);
 	if (info && shard && info->epoch == s->turn_epoch)
-		count_atomic(&shard->dropped[why], 1);
+		drpc_add(&shard->dropped[why], 1);
 	return 0;
 }
 
@@ -509,6 +510,6 @@ static __always_inline int handle_reset(struct sock *sk)
 		return 0;
 	shard = drpc_shard(s->slot);
 	if (shard)
-		count_atomic(&shard->resets, 1);
+		drpc_add(&shard->resets, 1);
 	return 0;
 }

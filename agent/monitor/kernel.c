@@ -327,8 +327,6 @@ static void complete(struct drpc_slot_shard *s)
 {
 	uint32_t total = 0, sent_later = 0;
 
-	/* Counted where a softirq may not touch `seen`. */
-	s->seen += s->dropped[DRPC_DROP_NO_STORAGE];
 	s->sum_ns[DRPC_HIST_TOTAL] = s->sum_ns[DRPC_HIST_QUEUE] + s->sum_ns[DRPC_HIST_SERVICE] +
 				     s->sum_ns[DRPC_HIST_SEND];
 	/* Most responses are sent at once: the lowest bucket has what no other has. */

@@ -158,10 +158,12 @@ static bool climb_one(struct drpc_kernel *kernel, const char *concern,
 		const struct drpc_rung *rung = &need->rungs[i];
 		int r;
 
-		/* A need with one rung has no choice to force. */
-		if (need->rungs[1].name && !drpc_kernel_rung_allowed(kernel, concern, rung->name)) {
+		/* A need with one rung has no choice to force; a rung without programs is what is
+		 * left when all others fail. */
+		if (need->rungs[1].name && rung->programs[0] &&
+		    !drpc_kernel_rung_allowed(kernel, concern, rung->name)) {
 			note_refusal(refused, sizeof(refused), rung->name,
-				     "left out by force_rung");
+				     "forced out");
 			continue;
 		}
 		r = try_rung(kernel, ops, rung);

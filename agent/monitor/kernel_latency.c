@@ -122,11 +122,6 @@ static const struct drpc_object_ops latency_ops = {
 	.destroy = latency_destroy_skel,
 };
 
-static bool is_tracepoint(const struct drpc_rung *rung)
-{
-	return !strncmp(rung->name, "tp_btf/", strlen("tp_btf/"));
-}
-
 static int load(struct drpc_kernel *kernel, struct drpc_latency *latency,
 		const struct drpc_need *needs)
 {
@@ -135,10 +130,6 @@ static int load(struct drpc_kernel *kernel, struct drpc_latency *latency,
 	if (!bpf)
 		return drpc_err(-errno, "latency: cannot open the programs");
 	latency->bpf = bpf;
-	/* Trampolines can be preempted between a counter's load and its store, tracepoints cannot. */
-	bpf->rodata->drpc_exclusive = kernel->exclusive_shards &&
-				      is_tracepoint(needs[NEED_READ].chosen) &&
-				      is_tracepoint(needs[NEED_WROTE].chosen);
 	bpf->rodata->drpc_accept_hook =
 		needs[NEED_ACCEPT].chosen && needs[NEED_ACCEPT].chosen->programs[0];
 	return drpc_kernel_load(kernel, "latency", bpf->skeleton, needs, NEED_COUNT);
