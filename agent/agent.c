@@ -21,6 +21,7 @@
 #include "agent/execute/journal.h"
 #include "agent/execute/subtree_lock.h"
 #include "agent/monitor/sampler.h"
+#include "agent/record.h"
 #include "agent/watch.h"
 #include "lib/log.h"
 #include "lib/util.h"
@@ -302,7 +303,8 @@ static int start_all(struct drpc_agent *agent)
 	return r;
 }
 
-int drpc_agent_start(const struct drpc_config *config, struct drpc_agent **ret)
+int drpc_agent_start(const struct drpc_config *config, const char *states_path,
+		     struct drpc_agent **ret)
 {
 	struct drpc_agent *agent = calloc(1, sizeof(*agent));
 	int r;
@@ -313,7 +315,9 @@ int drpc_agent_start(const struct drpc_config *config, struct drpc_agent **ret)
 	agent->cgroup_fd = agent->signal_fd = -1;
 	agent->started_realtime_ns = drpc_realtime_ns();
 	drpc_config_guard_node(&agent->config, &agent->node);
-	r = start_all(agent);
+	r = states_path ? drpc_record_open(states_path, &agent->record) : 0;
+	if (r >= 0)
+		r = start_all(agent);
 	if (r < 0) {
 		drpc_agent_stop(&agent);
 		return r;
@@ -373,6 +377,7 @@ void drpc_agent_stop(struct drpc_agent **agent)
 	drpc_control_scratch_free(&a->scratch);
 	drpc_apply_scratch_free(&a->apply_scratch);
 	drpc_loop_free(&a->loop);
+	drpc_record_close(&a->record);
 	drpc_subtree_lock_free(&a->lock);
 	drpc_closep(&a->cgroup_fd);
 	drpc_closep(&a->signal_fd);

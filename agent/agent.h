@@ -18,6 +18,7 @@
 struct drpc_api;
 struct drpc_executor;
 struct drpc_journal;
+struct drpc_record;
 struct drpc_engine_link;
 struct drpc_sampler;
 struct drpc_subtree_lock;
@@ -49,6 +50,7 @@ struct drpc_agent {
 	struct drpc_executor *executor;
 	struct drpc_engine_link *engine; /* NULL: no engine was found */
 	struct drpc_api *api;
+	struct drpc_record *record; /* NULL: states are not written down */
 	struct drpc_subtree_lock *lock;
 	struct drpc_control_scratch *scratch;
 	struct drpc_apply_scratch *apply_scratch;
@@ -62,8 +64,10 @@ struct drpc_agent {
 	struct drpc_agent_stats stats;
 };
 
-/* Starts everything in order; on failure everything started is taken down again. */
-int drpc_agent_start(const struct drpc_config *config, struct drpc_agent **ret);
+/* Starts everything in order; on failure everything started is taken down again. `states_path`, if
+ * not NULL, is where the states behind decisions are written (record.h). */
+int drpc_agent_start(const struct drpc_config *config, const char *states_path,
+		     struct drpc_agent **ret);
 
 /* Runs until SIGINT, SIGTERM or drpc_loop_stop(). Returns the exit status. */
 int drpc_agent_run(struct drpc_agent *agent);

@@ -8,6 +8,7 @@
 #include "agent/apply.h"
 #include "agent/execute/executor.h"
 #include "agent/monitor/sampler.h"
+#include "agent/record.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -155,6 +156,9 @@ static size_t collect(struct drpc_agent *agent, uint64_t now_ns)
 		    (control->observed.window_end_ns == 0 &&
 		     now_ns - control->changed_ns < 2 * agent->config.window_ns))
 			continue;
+		if (control->observed.window_end_ns != 0)
+			drpc_record_state(agent->record, d->name, drpc_realtime_ns(),
+					  &control->observed.observation);
 		s->deployments[n] = d;
 		fill_request(agent, d, &s->requests[n]);
 		n++;

@@ -16,7 +16,7 @@
 const char *argp_program_version = "drpc-agent " DRPC_VERSION;
 
 struct arguments {
-	const char *config;
+	const char *config, *states;
 	/* Options that override the file, as key and value, in order. */
 	struct {
 		const char *key, *value;
@@ -34,6 +34,7 @@ enum {
 	OPT_POLICY,
 	OPT_ENGINE,
 	OPT_LISTEN,
+	OPT_STATES,
 	OPT_CHECK,
 	OPT_DEBUG,
 };
@@ -50,6 +51,8 @@ static const struct argp_option options[] = {
 	{"socket", OPT_SOCKET, "PATH", 0, "the agent's own API socket", 0},
 	{"listen", OPT_LISTEN, "ADDR:PORT", 0, "serve metrics and the API there too, read-only", 0},
 	{"journal", OPT_JOURNAL, "FILE", 0, "journal of original limits", 0},
+	{"record-states", OPT_STATES, "FILE", 0,
+	 "append the states behind decisions to this CSV file, to teach a student on", 0},
 	{"check", OPT_CHECK, NULL, 0, "check the configuration and exit", 0},
 	{"debug", OPT_DEBUG, NULL, 0, "log details", 0},
 	{0},
@@ -83,6 +86,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	switch (key) {
 	case 'c':
 		arguments->config = arg;
+		return 0;
+	case OPT_STATES:
+		arguments->states = arg;
 		return 0;
 	case OPT_CHECK:
 		arguments->check = true;
@@ -164,7 +170,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 
-	r = drpc_agent_start(&config, &agent);
+	r = drpc_agent_start(&config, arguments.states, &agent);
 	if (r == 0)
 		r = drpc_agent_run(agent);
 	drpc_agent_stop(&agent);
