@@ -233,12 +233,11 @@ static int take_text(struct drpc_journal *j, const char *text, size_t len)
 		if (r == -ENOMEM)
 			return r;
 		if (!newline) {
-			/* The last line was not written whole, or lacks its newline alone. */
-			j->dirty = true;
+			/* A torn last line: its container was not touched yet. Cutting it off needs no
+			 * space. One that lacks its newline alone is kept. */
+			j->dirty = r == 0 || ftruncate(j->fd, j->end) < 0;
 			if (r < 0)
-				drpc_warn(
-					"journal: %s ends in a torn line, dropped (nothing was written for it)",
-					j->path);
+				drpc_warn("journal: %s ends in a torn line, dropped", j->path);
 			break;
 		}
 		if (r < 0) {
@@ -441,8 +440,7 @@ static void merge(struct drpc_journal_record *older, const struct drpc_journal_r
 
 	/* Limits in the files of a cgroup went with it; the engine's outlive it. */
 	if (!(older->what & DRPC_JOURNAL_ENGINE) &&
-	    (older->cgroup_id != newer->cgroup_id ||
-	     strcmp(older->boot_id, newer->boot_id) != 0)) {
+	    (older->cgroup_id != newer->cgroup_id || strcmp(older->boot_id, newer->boot_id) != 0)) {
 		*older = *newer;
 		return;
 	}

@@ -264,6 +264,17 @@ Test(cgroupfs, a_failure_in_the_middle_is_taken_back)
 	}
 }
 
+/* A write that is taken and has no effect: the file says afterwards what it said before. */
+Test(cgroupfs, what_is_not_read_back_is_a_failure)
+{
+	open_web();
+	cr_assert_eq(apply(50000, 10000, 48 * MIB, 64 * MIB), 4, "%s", why);
+	cr_assert_eq(fcntl(cg.fd[DRPC_CGROUPFS_MEM_MAX], F_SETFL, O_APPEND), 0);
+	cr_expect_eq(apply(60000, 10000, 48 * MIB, 80 * MIB), -EIO);
+	cr_expect_not_null(strstr(why, "wrote \"83886080\", read back \"67108864\""), "%s", why);
+	expect("50000 100000", "10000", "50331648", "67108864");
+}
+
 /* --- the order of writes ---------------------------------------------------------------------- */
 
 /* Stands between apply and the files: each write as it comes, by fanotify on the folder. */
