@@ -12,6 +12,9 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
+/* Others may change limits too; so long they may go unnoticed. */
+#define LIMITS_AGE_NS (2 * DRPC_NSEC_PER_SEC)
+
 /* The tick's working arrays, one entry a deployment; they grow and stay. */
 struct drpc_control_scratch {
 	struct drpc_deployment **deployments;
@@ -129,6 +132,40 @@ static void fill_request(struct drpc_agent *agent, struct drpc_deployment *d,
 	};
 }
 
+/* Where they cannot be read, those last known are shown, and nothing is decided on them. */
+static void read_limits(struct drpc_agent *agent, struct drpc_deployment *d)
+{
+	struct drpc_control *control = d->control;
+
+	if (control->limits_known && !control->limits_stale)
+		return;
+	control->limits_stale = drpc_apply_read(agent, d, &control->limits) < 0;
+	control->limits_known |= !control->limits_stale;
+}
+
+/*
+ * Reads the limits in force after each change of ours, and now and then in case somebody else has
+ * changed them: windows from before that do not count either.
+ */
+static void refresh_limits(struct drpc_agent *agent, struct drpc_deployment *d, uint64_t now_ns)
+{
+	struct drpc_control *control = d->control;
+	struct drpc_limits limits;
+
+	if (control->limits_known && now_ns - control->limits_ns < LIMITS_AGE_NS)
+		return;
+	/* What cannot be read now keeps its old value, or stays unknown. */
+	if (drpc_apply_read(agent, d, &limits) < 0)
+		return;
+	if (control->limits_known && !drpc_limits_equal(&limits, &control->limits)) {
+		drpc_info("control: somebody else changed the limits of %s", d->name);
+		control->changed_ns = now_ns;
+	}
+	control->limits = limits;
+	control->limits_known = true;
+	control->limits_ns = now_ns;
+}
+
 /* Observes everybody and collects a request from each deployment that is ready for a decision. */
 static size_t collect(struct drpc_agent *agent, uint64_t now_ns)
 {
@@ -143,15 +180,16 @@ static size_t collect(struct drpc_agent *agent, uint64_t now_ns)
 			drpc_warn("control: no memory to decide for %s, ignoring", d->name);
 			continue;
 		}
-		if (!control->limits_known)
-			control->limits_known = drpc_apply_read(agent, d, &control->limits) == 0;
+		if (control->changed_ns == 0)
+			control->changed_ns = now_ns;
+		read_limits(agent, d);
 		drpc_observe(d, &control->limits, control->changed_ns, now_ns, &control->forecast,
 			     &control->observed);
 		note_outcome(control);
 		/* Without a whole window since the last change there is nothing to go by yet; a
 		 * window that never comes is the guard's business (stale). A usage that cannot be
 		 * read must not pass for an idle container. */
-		if (!control->limits_known || !control->observed.cpu_known ||
+		if (control->limits_stale || !control->observed.cpu_known ||
 		    drpc_apply_pending(agent, d) ||
 		    (control->observed.window_end_ns == 0 &&
 		     now_ns - control->changed_ns < 2 * agent->config.window_ns))
@@ -211,7 +249,8 @@ static void committed(struct drpc_agent *agent, struct drpc_control *control,
 	drpc_guard_commit(&agent->config.guard, &control->guard, &control->observed.observation,
 			  &done, now_ns);
 	/* Read back at the next tick: the kernel rounds, and others may write too. */
-	control->limits_known = false;
+	control->limits = verdict->limits;
+	control->limits_stale = true;
 	control->changed_ns = now_ns;
 	control->outcome_id = decision_id;
 	agent->stats.applied++;
@@ -263,7 +302,7 @@ static void act(struct drpc_agent *agent, size_t n, uint64_t now_ns)
 			control->asked_id = id;
 		} else if (verdict->write) {
 			/* A part may have been written (memory in use stays): look again. */
-			control->limits_known = false;
+			control->limits_stale = true;
 			agent->stats.failed++;
 		}
 	}

@@ -20,8 +20,10 @@ struct drpc_control {
 	struct drpc_forecast forecast;
 	struct drpc_observed observed; /* at the last tick */
 	struct drpc_limits limits;     /* in force on each replica, as last read */
-	bool limits_known;
-	uint64_t changed_ns; /* when a limit was last changed: older windows do not count */
+	bool limits_known;	       /* limits were read at least once */
+	bool limits_stale;	       /* and are to be read again before the next decision */
+	uint64_t changed_ns; /* when a limit was last changed, or first seen: older windows do not
+				count */
 	struct drpc_guard_state guard;
 	struct drpc_decision_ring decisions;
 	uint64_t outcome_id;	   /* decision that waits for its outcome; 0: none */

@@ -20,13 +20,17 @@ CFLAGS_nn_isa_avx512 := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
 endif
 
 # --- programs: name → main, archives in link order, pkg-config modules --------------------------
-PROGRAMS := drpc-agent drpc drpc-load drpc-testbed drpc-bench
+PROGRAMS := drpc-agent drpc-teacher drpc drpc-load drpc-testbed drpc-bench
 
 AGENT_PKGS := libbpf liburing libmicrohttpd libcurl json-c yaml-0.1 libcrypto libsystemd libcap-ng
 
 MAIN_drpc-agent := agent/main.c
 ARCS_drpc-agent := agent nn lib
 PKGS_drpc-agent := $(AGENT_PKGS)
+
+MAIN_drpc-teacher := teacher/main.c
+ARCS_drpc-teacher := teacher agent nn lib
+PKGS_drpc-teacher := openblas json-c libcrypto
 
 MAIN_drpc := tools/drpc/main.c
 ARCS_drpc := cli agent nn lib
