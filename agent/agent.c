@@ -413,7 +413,7 @@ static unsigned int restore_deployment(struct drpc_agent *agent, struct drpc_dep
 	for (struct drpc_container *c = d->replicas; c; c = c->next_replica)
 		n += drpc_executor_release(agent->executor, c) == 0;
 	if (d->control)
-		d->control->limits_known = false;
+		d->control->limits_stale = true;
 	return n;
 }
 

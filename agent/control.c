@@ -132,37 +132,32 @@ static void fill_request(struct drpc_agent *agent, struct drpc_deployment *d,
 	};
 }
 
-/* Where they cannot be read, those last known are shown, and nothing is decided on them. */
-static void read_limits(struct drpc_agent *agent, struct drpc_deployment *d)
-{
-	struct drpc_control *control = d->control;
-
-	if (control->limits_known && !control->limits_stale)
-		return;
-	control->limits_stale = drpc_apply_read(agent, d, &control->limits) < 0;
-	control->limits_known |= !control->limits_stale;
-}
-
 /*
  * Reads the limits in force after each change of ours, and now and then in case somebody else has
- * changed them: windows from before that do not count either.
+ * changed them: windows from before that do not count either. Where they cannot be read, those last
+ * known are shown, and nothing is decided on them.
  */
 static void refresh_limits(struct drpc_agent *agent, struct drpc_deployment *d, uint64_t now_ns)
 {
 	struct drpc_control *control = d->control;
+	bool due = !control->limits_known || control->limits_stale ||
+		   now_ns - control->limits_ns >= LIMITS_AGE_NS;
 	struct drpc_limits limits;
 
-	if (control->limits_known && now_ns - control->limits_ns < LIMITS_AGE_NS)
+	if (!due)
 		return;
-	/* What cannot be read now keeps its old value, or stays unknown. */
-	if (drpc_apply_read(agent, d, &limits) < 0)
+	if (drpc_apply_read(agent, d, &limits) < 0) {
+		control->limits_stale = true;
 		return;
-	if (control->limits_known && !drpc_limits_equal(&limits, &control->limits)) {
+	}
+	if (control->limits_known && !control->limits_stale &&
+	    !drpc_limits_equal(&limits, &control->limits)) {
 		drpc_info("control: somebody else changed the limits of %s", d->name);
 		control->changed_ns = now_ns;
 	}
 	control->limits = limits;
 	control->limits_known = true;
+	control->limits_stale = false;
 	control->limits_ns = now_ns;
 }
 
@@ -182,7 +177,7 @@ static size_t collect(struct drpc_agent *agent, uint64_t now_ns)
 		}
 		if (control->changed_ns == 0)
 			control->changed_ns = now_ns;
-		read_limits(agent, d);
+		refresh_limits(agent, d, now_ns);
 		drpc_observe(d, &control->limits, control->changed_ns, now_ns, &control->forecast,
 			     &control->observed);
 		note_outcome(control);

@@ -21,6 +21,7 @@ struct drpc_control {
 	struct drpc_observed observed; /* at the last tick */
 	struct drpc_limits limits;     /* in force on each replica, as last read */
 	bool limits_known;	       /* limits were read at least once */
+	uint64_t limits_ns;	       /* when they were read last */
 	bool limits_stale;	       /* and are to be read again before the next decision */
 	uint64_t changed_ns; /* when a limit was last changed, or first seen: older windows do not
 				count */
