@@ -66,6 +66,7 @@ VF_INLINE void gemm_finish(enum gemm_end end, size_t rows, const vf (*sum)[GEMM_
 
 	if (end == GEMM_BIAS)
 		bias = gemm_load(out->bias + at, left);
+	VF_UNROLL
 	for (size_t i = 0; i < rows; i++) {
 		float *to = out->c + i * out->ldc + at;
 		vf x = sum[i][v];
@@ -96,27 +97,39 @@ VF_INLINE void gemm_tile(enum gemm_end end, size_t rows, size_t vecs, size_t dep
 			 const struct gemm_a *a, const float *panel, const struct gemm_out *out,
 			 size_t width)
 {
-	vf sum[GEMM_ROWS][GEMM_VECS] = {{{0}}};
+	vf sum[GEMM_ROWS][GEMM_VECS];
 	const size_t row = a->row, col = a->col;
 	const float *group[(GEMM_ROWS + 2) / 3];
 
+	VF_UNROLL
+	for (size_t i = 0; i < rows; i++) {
+		VF_UNROLL
+		for (size_t v = 0; v < vecs; v++)
+			sum[i][v] = (vf){0};
+	}
+	VF_UNROLL
 	for (size_t g = 0; g < (rows + 2) / 3; g++)
 		group[g] = a->a + 3 * g * row;
 	for (size_t l = 0; l < depth; l++) {
 		vf b[GEMM_VECS];
 
+		VF_UNROLL
 		for (size_t v = 0; v < vecs; v++)
 			b[v] = vf_load(panel + v * VF_LANES);
 		panel += GEMM_COLS;
+		VF_UNROLL
 		for (size_t i = 0; i < rows; i++) {
 			const vf x = vf_set(group[i / 3][i % 3 * row]);
 
+			VF_UNROLL
 			for (size_t v = 0; v < vecs; v++)
 				sum[i][v] += x * b[v];
 		}
+		VF_UNROLL
 		for (size_t g = 0; g < (rows + 2) / 3; g++)
 			group[g] += col;
 	}
+	VF_UNROLL
 	for (size_t v = 0; v < vecs; v++)
 		gemm_finish(end, rows, sum, v, out, width - v * VF_LANES);
 }

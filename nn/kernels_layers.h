@@ -51,6 +51,14 @@ VF_INLINE vf act_backward(enum drpc_act act, vf y, vf dy)
 VF_INLINE void bias_act_rows(enum drpc_act act, size_t rows, size_t n, float *y, size_t ld,
 			     const float *b)
 {
+	/* A critic's one output: masked vectors would wait for each other's stores. */
+	if (act == DRPC_ACT_NONE && n < 4) {
+		for (size_t r = 0; r < rows; r++) {
+			for (size_t j = 0; j < n; j++)
+				y[r * ld + j] += b[j];
+		}
+		return;
+	}
 	for (size_t r = 0; r < rows; r++) {
 		float *row = y + r * ld;
 		size_t j = 0;

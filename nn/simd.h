@@ -26,6 +26,13 @@
 typedef float vf __attribute__((vector_size(4 * VF_LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * VF_LANES)));
 
+/* A loop whose bound is known and whose array must live in registers: unroll it whole. */
+#if defined(__clang__)
+#define VF_UNROLL _Pragma("unroll")
+#else
+#define VF_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #define VF_INLINE static inline __attribute__((always_inline, unused))
 
 VF_INLINE vf vf_load(const float *p)
