@@ -217,7 +217,7 @@ int drpc_cgroupfs_read(const struct drpc_cgroupfs *cg, uint32_t what, struct drp
 static void format_value(char text[TEXT_MAX], uint64_t value)
 {
 	if (value == DRPC_UNLIMITED)
-		strcpy(text, "max\n");
+		drpc_strcpy(text, TEXT_MAX, "max\n");
 	else
 		snprintf(text, TEXT_MAX, "%" PRIu64 "\n", value);
 }

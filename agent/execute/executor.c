@@ -122,7 +122,7 @@ void executor_record(const struct executor_entry *e, struct drpc_journal_record 
 int drpc_executor_new(const struct drpc_executor_config *config, struct drpc_executor **ret)
 {
 	struct drpc_executor *ex = calloc(1, sizeof(*ex));
-	struct stat st;
+	struct stat st = {0};
 	int r;
 
 	if (!ex)
@@ -273,7 +273,7 @@ static int scratch_fit(struct drpc_executor *ex, size_t n)
 
 	if (n <= ex->scratch)
 		return 0;
-	p = reallocarray(ex->entries, n, sizeof(*ex->entries));
+	p = reallocarray(ex->entries, n, sizeof(struct executor_entry *));
 	if (!p)
 		return -ENOMEM;
 	ex->entries = p;
@@ -353,10 +353,12 @@ static void journal_targets(struct drpc_executor *ex, const struct drpc_target *
 	r = drpc_journal_add(ex->config.journal, ex->records, records);
 	for (size_t i = 0; i < n; i++) {
 		struct executor_entry *e = ex->entries[i];
-		uint32_t what = (targets[i].what & (e ? e->cg.writable : 0)) | DRPC_JOURNAL_FILES;
+		uint32_t what;
 
-		if (results[i].err || results[i].via != DRPC_VIA_FILES ||
-		    (what & ~e->journalled) == 0)
+		if (!e || results[i].err || results[i].via != DRPC_VIA_FILES)
+			continue;
+		what = (targets[i].what & e->cg.writable) | DRPC_JOURNAL_FILES;
+		if ((what & ~e->journalled) == 0)
 			continue;
 		if (r == 0)
 			e->journalled |= what;

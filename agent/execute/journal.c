@@ -159,8 +159,8 @@ static int take_lock(struct drpc_journal *j)
 	text[DRPC_MAX(n, 0)] = '\0';
 	return drpc_err(
 		-EBUSY,
-		"journal: %s is in use by process %d; ask the running agent (`drpc restore`) or stop it first",
-		j->path, atoi(text));
+		"journal: %s is in use by process %ld; ask the running agent (`drpc restore`) or stop it first",
+		j->path, strtol(text, NULL, 10));
 }
 
 static int make_parent(const char *path)
@@ -381,33 +381,42 @@ static void keep_damaged(struct drpc_journal *j)
 	j->damaged = 0;
 }
 
+/* Writes a new file beside the journal and puts it in its place. */
+static int replace_file(struct drpc_journal *j, const char *path, int fd)
+{
+	off_t end = 0;
+	int r = write_records(j, fd, &end);
+
+	if (r == 0)
+		keep_damaged(j);
+	if (r == 0 && rename(path, j->path) < 0)
+		r = -errno;
+	if (r < 0)
+		return drpc_err(r, "journal: cannot rewrite %s", j->path);
+	close(j->fd);
+	j->fd = fd;
+	j->end = end;
+	j->dead = 0;
+	j->dirty = false;
+	return 0;
+}
+
 int drpc_journal_compact(struct drpc_journal *j)
 {
 	char path[PATH_MAX + 8];
-	_cleanup_close_ int fd = -1;
-	off_t end = 0;
-	int r;
+	int fd, r;
 
 	snprintf(path, sizeof(path), "%s.new", j->path);
 	unlink(path);
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return drpc_err(-errno, "journal: cannot make %s", path);
-	r = write_records(j, fd, &end);
-	if (r == 0)
-		keep_damaged(j);
-	if (r == 0 && rename(path, j->path) < 0)
-		r = -errno;
+	r = replace_file(j, path, fd);
 	if (r < 0) {
+		close(fd);
 		unlink(path);
-		return drpc_err(r, "journal: cannot rewrite %s", j->path);
+		return r;
 	}
-	close(j->fd);
-	j->fd = fd;
-	fd = -1;
-	j->end = end;
-	j->dead = 0;
-	j->dirty = false;
 	r = sync_dir(j->path);
 	return r < 0 ? drpc_err(r, "journal: cannot sync the folder of %s", j->path) : 0;
 }

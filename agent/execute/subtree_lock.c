@@ -15,6 +15,8 @@
 
 /* The mount's root, every folder on the way, the subtree's root. */
 #define DEPTH_MAX 64
+/* "1: FLOCK  ADVISORY  WRITE 1234 00:1a:17 0 EOF": the fifth word is the process. */
+#define PID_WORD  5
 
 struct drpc_subtree_lock {
 	int fds[DEPTH_MAX];
@@ -34,9 +36,17 @@ static long holder_of(int fd)
 	snprintf(want, sizeof(want), " %02x:%02x:%" PRIu64 " ", major(st.st_dev), minor(st.st_dev),
 		 (uint64_t)st.st_ino);
 	while (fgets(line, sizeof(line), f)) {
-		/* "1: FLOCK  ADVISORY  WRITE 1234 00:1a:17 0 EOF", waiters are marked "->". */
-		if (strstr(line, "FLOCK") && strstr(line, want) && !strstr(line, "->") &&
-		    sscanf(line, "%*d: FLOCK %*s %*s %ld", &pid) == 1 && pid > 0)
+		/* Waiters are marked "->". */
+		char *word = line, *rest = line;
+
+		if (!strstr(line, "FLOCK") || !strstr(line, want) || strstr(line, "->"))
+			continue;
+		for (int i = 0; i < PID_WORD && word;) {
+			word = strsep(&rest, " ");
+			i += word && *word;
+		}
+		pid = word ? strtol(word, NULL, 10) : 0;
+		if (pid > 0)
 			return pid;
 	}
 	return 0;

@@ -80,12 +80,17 @@ bool drpc_engine_id_valid(const char *id)
 /* "1.41" as 1041; 0 where it is no version. */
 static unsigned int api_number(const char *text)
 {
-	unsigned int major, minor;
-	int end = 0;
+	unsigned long major, minor;
+	char *end;
 
-	if (sscanf(text, "%3u.%3u%n", &major, &minor, &end) != 2 || text[end] != '\0')
+	major = strtoul(text, &end, 10);
+	if (end == text || *end != '.' || major > 99)
 		return 0;
-	return major * 1000 + minor;
+	text = end + 1;
+	minor = strtoul(text, &end, 10);
+	if (end == text || *end != '\0' || minor > 999)
+		return 0;
+	return (unsigned int)(major * 1000 + minor);
 }
 
 int drpc_engine_parse_version(const char *text, size_t len, struct drpc_engine_version *ret)

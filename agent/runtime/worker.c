@@ -128,7 +128,8 @@ static size_t on_write(char *data, size_t size, size_t count, void *arg)
 		r = rq->on_data(rq, data, len);
 	else
 		r = append_reply(rq, data, len,
-				 good ? rq->reply_max : DRPC_MAX(rq->reply_max, ERROR_REPLY_MAX));
+				 good ? rq->reply_max
+				      : DRPC_MAX(rq->reply_max, (uint32_t)ERROR_REPLY_MAX));
 	if (r < 0) {
 		rq->err = r;
 		return CURL_WRITEFUNC_ERROR;
@@ -136,7 +137,7 @@ static size_t on_write(char *data, size_t size, size_t count, void *arg)
 	return len;
 }
 
-static size_t on_header(char *data, size_t size, size_t count, void *arg)
+static size_t on_header(const char *data, size_t size, size_t count, void *arg)
 {
 	struct drpc_request *rq = arg;
 

@@ -22,12 +22,12 @@ struct drpc_note {
 
 struct drpc_request {
 	/* Set before submit. */
+	char path[512]; /* "/v1.41/containers/json?all=0" */
+	char *body;	/* JSON; owned by whoever owns the request; NULL: none */
 	bool post;
-	char path[512];	     /* "/v1.41/containers/json?all=0" */
-	char *body;	     /* JSON; owned by whoever owns the request; NULL: none */
 	uint32_t delay_ms;   /* begin this much later */
 	uint32_t timeout_ms; /* from its beginning to its end; 0: none (a stream) */
-	size_t reply_max;    /* bytes; more is refused (-EFBIG); a stream is not bounded by it */
+	uint32_t reply_max;  /* bytes; more is refused (-EFBIG); a stream is not bounded by it */
 	/*
 	 * Worker thread. `on_data` (may be NULL) gets the body of a 2xx answer as it comes, instead
 	 * of `reply`. `on_reply` (may be NULL) looks at every complete answer; err and status are

@@ -69,7 +69,7 @@ static void test_worker(void)
 	if (!tap_ok(drpc_worker_new(socket_path, 1000, &worker) == 0, "a worker starts"))
 		return;
 	for (unsigned int i = 0; i < REQUESTS; i++) {
-		strcpy(rq[i].path, "/v1.41/containers/json");
+		drpc_strcpy(rq[i].path, sizeof(rq[i].path), "/v1.41/containers/json");
 		rq[i].timeout_ms = 20000;
 		rq[i].delay_ms = i % 7;
 		rq[i].reply_max = 1000;

@@ -299,18 +299,22 @@ static int watch_begin(void)
 static const char *watch_end(int fan)
 {
 	static char order[256];
-	char buf[4096], link[64], path[256];
+	char buf[4096];
 	struct fanotify_event_metadata *m = (void *)buf;
 	ssize_t len = read(fan, buf, sizeof(buf));
+	size_t end = 0;
 
 	order[0] = '\0';
 	for (; FAN_EVENT_OK(m, len); m = FAN_EVENT_NEXT(m, len)) {
+		char proc[64], target[256];
 		ssize_t n;
 
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", m->fd);
-		n = readlink(link, path, sizeof(path) - 1);
-		path[n < 0 ? 0 : n] = '\0';
-		strcat(strcat(order, strrchr(path, '/') + 1), " ");
+		snprintf(proc, sizeof(proc), "/proc/self/fd/%d", m->fd);
+		n = readlink(proc, target, sizeof(target) - 1);
+		cr_assert_gt(n, 0);
+		target[n] = '\0';
+		end += (size_t)snprintf(order + end, sizeof(order) - end, "%s ",
+					strrchr(target, '/') + 1);
 		close(m->fd);
 	}
 	close(fan);

@@ -194,10 +194,7 @@ Test(executor, one_controller_is_missing)
 
 Test(executor, vanished)
 {
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -r %s/cgroup/web", fx.dir);
-	cr_assert_eq(system(command), 0);
+	fixture_remove(&fx, "/cgroup/web");
 	cr_expect_eq(apply(&web, 50000, 64 * MIB), -ENODEV);
 	cr_expect_eq(drpc_journal_count(journal), 0);
 	drpc_executor_gone(executor, web.cgroup_id);
@@ -404,7 +401,7 @@ Test(executor, engine_is_away)
 
 	without_files();
 	engine.rt.state = DRPC_RUNTIME_AWAY;
-	strcpy(engine.rt.why, "Connection refused");
+	drpc_strcpy(engine.rt.why, sizeof(engine.rt.why), "Connection refused");
 	cr_expect_eq(apply(&web, 50000, 64 * MIB), -EHOSTDOWN);
 	cr_assert(drpc_executor_status(executor, web.cgroup_id, &status));
 	cr_expect_eq(status.err, -EHOSTDOWN);
@@ -471,8 +468,6 @@ Test(executor, release_waits_for_the_call_under_way)
 
 Test(executor, restarted_container_keeps_the_true_original)
 {
-	char command[256];
-
 	web.engine_known = true;
 	engine.containers[0].limits.nano_cpus = 800000000;
 	fake_write_files(&engine, &engine.containers[0]);
@@ -480,8 +475,7 @@ Test(executor, restarted_container_keeps_the_true_original)
 	drpc_executor_tick(executor, NOW + SETTLE);
 	fake_run(&engine);
 	/* docker restart: a new cgroup of the same path, with what the engine was told. */
-	snprintf(command, sizeof(command), "mv %s/cgroup/web %s/old", fx.dir, fx.dir);
-	cr_assert_eq(system(command), 0);
+	cr_assert_eq(renameat(fx.fd, "web", fx.fd, "old"), 0);
 	fixture_cgroup(&fx, "/web");
 	fake_write_files(&engine, &engine.containers[0]);
 	drpc_executor_gone(executor, web.cgroup_id);

@@ -77,7 +77,7 @@ static inline void fake_write_files(struct fake_runtime *f, struct drpc_runtime_
 	snprintf(path, sizeof(path), "/%s", c->id);
 	drpc_runtime_limits_view(&c->limits, &view);
 	if (view.cpu_quota_usec == DRPC_UNLIMITED)
-		strcpy(text, "max 100000\n");
+		drpc_strcpy(text, sizeof(text), "max 100000\n");
 	else
 		snprintf(text, sizeof(text), "%llu %llu\n", (unsigned long long)view.cpu_quota_usec,
 			 (unsigned long long)view.cpu_period_usec);

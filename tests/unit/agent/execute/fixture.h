@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -25,8 +26,9 @@ static inline void fixture_open(struct fixture *f)
 {
 	char path[96];
 
-	strcpy(f->dir, access("/dev/shm", W_OK) == 0 ? "/dev/shm/drpc-test.XXXXXX"
-						     : "/tmp/drpc-test.XXXXXX");
+	drpc_strcpy(f->dir, sizeof(f->dir),
+		    access("/dev/shm", W_OK) == 0 ? "/dev/shm/drpc-test.XXXXXX"
+						  : "/tmp/drpc-test.XXXXXX");
 	cr_assert_not_null(mkdtemp(f->dir));
 	snprintf(path, sizeof(path), "%s/cgroup", f->dir);
 	cr_assert_eq(mkdir(path, 0755), 0);
@@ -35,13 +37,28 @@ static inline void fixture_open(struct fixture *f)
 	snprintf(f->journal, sizeof(f->journal), "%s/state/journal", f->dir);
 }
 
+static inline int fixture_remove_one(const char *path, const struct stat *st, int type,
+				     struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+/* Removes everything below a path of the fixture ("" for all of it). */
+static inline void fixture_remove(const struct fixture *f, const char *path)
+{
+	char whole[192];
+
+	snprintf(whole, sizeof(whole), "%s%s", f->dir, path);
+	cr_assert_eq(nftw(whole, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
 static inline void fixture_close(struct fixture *f)
 {
-	char command[128];
-
 	close(f->fd);
-	snprintf(command, sizeof(command), "rm -rf '%s'", f->dir);
-	cr_assert_eq(system(command), 0);
+	fixture_remove(f, "");
 }
 
 static inline void fixture_put(const struct fixture *f, const char *cgroup, const char *file,

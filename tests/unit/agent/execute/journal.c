@@ -158,7 +158,7 @@ Test(journal, files_of_a_cgroup_went_with_it)
 	later.original.cpu_quota_usec = 70000;
 	cr_assert_eq(drpc_journal_add(journal, &later, 1), 0);
 	cr_expect_eq(find(0)->original.cpu_quota_usec, 70000, "of the new cgroup");
-	strcpy(later.boot_id, "other");
+	drpc_strcpy(later.boot_id, sizeof(later.boot_id), "other");
 	later.original.cpu_quota_usec = 80000;
 	cr_assert_eq(drpc_journal_add(journal, &later, 1), 0);
 	cr_expect_eq(find(0)->original.cpu_quota_usec, 80000, "of the new boot");

@@ -52,9 +52,9 @@ static struct drpc_journal_record record_of(uint32_t what)
 
 	cr_assert_eq(fstat(fx.fd, &st), 0);
 	r.cgroup_dev = st.st_dev;
-	strcpy(r.id, "web");
-	strcpy(r.name, "web");
-	strcpy(r.cgroup, "/web");
+	drpc_strcpy(r.id, sizeof(r.id), "web");
+	drpc_strcpy(r.name, sizeof(r.name), "web");
+	drpc_strcpy(r.cgroup, sizeof(r.cgroup), "/web");
 	cr_assert_eq(drpc_boot_id(r.boot_id), 0);
 	return r;
 }

@@ -27,7 +27,7 @@ static void on_event(void *arg, const struct drpc_runtime_event *event)
 	(void)arg;
 	events[event->kind]++;
 	if (event->id[0])
-		strcpy(last_id, event->id);
+		drpc_strcpy(last_id, sizeof(last_id), event->id);
 }
 
 static void on_container(void *arg, int e, const char *text, const struct drpc_runtime_container *c)
@@ -61,7 +61,7 @@ static void start_server(void)
 
 static void setup(void)
 {
-	strcpy(dir, "/tmp/drpc-test.XXXXXX");
+	drpc_strcpy(dir, sizeof(dir), "/tmp/drpc-test.XXXXXX");
 	cr_assert_not_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/s", dir);
 	version = data_read("docker-version.json");
@@ -84,7 +84,8 @@ TestSuite(engine, .init = setup, .fini = teardown, .timeout = 60);
 static void connect_engine(void)
 {
 	cr_assert_eq(drpc_engine_new(path, on_event, NULL, &rt), 0);
-	cr_assert_eq(drpc_runtime_wait_ready(rt, 10000), 0);
+	if (!rt || drpc_runtime_wait_ready(rt, 10000) < 0)
+		abort();
 }
 
 static void wait_done(void)
@@ -340,8 +341,9 @@ Test(engine, events_faster_than_they_are_taken)
 	char many[4096] = "";
 
 	connect_engine();
-	for (int i = 0; i < 40; i++)
-		strcat(many, EVENT("start", "one"));
+	for (size_t i = 0, len = 0; i < 40; i++)
+		len += (size_t)snprintf(many + len, sizeof(many) - len, "%s",
+					EVENT("start", "one"));
 	push("\n");
 	for (int i = 0; i < 100; i++)
 		push(many);

@@ -15,7 +15,7 @@ static void setup(void)
 {
 	char path[64];
 
-	strcpy(dir, "/tmp/drpc-test.XXXXXX");
+	drpc_strcpy(dir, sizeof(dir), "/tmp/drpc-test.XXXXXX");
 	cr_assert_not_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/s", dir);
 	server_start(&server, path);
