@@ -14,6 +14,8 @@
 
 void drpc_buffer_append(struct drpc_buffer *buffer, const void *data, size_t size)
 {
+	if (size == 0)
+		return;
 	if (buffer->size + size > buffer->capacity) {
 		size_t capacity = DRPC_MAX(buffer->capacity * 2, buffer->size + size + 4096);
 		char *bigger = buffer->failed ? NULL : realloc(buffer->data, capacity);
@@ -66,20 +68,28 @@ static void put_escaped(struct drpc_expo *expo, const char *text)
 	}
 }
 
-/* Labels in braces; `le` (NULL for none) comes last. */
+/* Labels without their braces. */
 static void put_labels(struct drpc_expo *expo, const struct drpc_expo_label *labels,
-		       size_t n_labels, const char *le)
+		       size_t n_labels)
 {
-	if (n_labels == 0 && !le)
-		return;
 	for (size_t i = 0; i < n_labels; i++) {
-		putf(expo, "%c%s=\"", i ? ',' : '{', labels[i].name);
+		put(expo, i ? "," : "");
+		put(expo, labels[i].name);
+		put(expo, "=\"");
 		put_escaped(expo, labels[i].value);
 		put(expo, "\"");
 	}
-	if (le)
-		putf(expo, "%cle=\"%s\"", n_labels ? ',' : '{', le);
-	put(expo, "}");
+}
+
+static void put_count(struct drpc_expo *expo, uint64_t count)
+{
+	char text[24], *at = text + sizeof(text);
+
+	do {
+		*--at = (char)('0' + count % 10);
+		count /= 10;
+	} while (count > 0);
+	drpc_buffer_append(&expo->out, at, (size_t)(text + sizeof(text) - at));
 }
 
 /* Whole numbers in full, others so that they read back exactly. */
@@ -95,33 +105,89 @@ static void put_number(struct drpc_expo *expo, double value)
 		putf(expo, " %.17g\n", value);
 }
 
+static void put_value(struct drpc_expo *expo, const char *suffix,
+		      const struct drpc_expo_label *labels, size_t n_labels, double value)
+{
+	put(expo, expo->name);
+	put(expo, suffix);
+	if (n_labels > 0) {
+		put(expo, "{");
+		put_labels(expo, labels, n_labels);
+		put(expo, "}");
+	}
+	put_number(expo, value);
+	expo->series++;
+}
+
+/* Canonical floats: "1.0", not "1". */
+static const char *const bounds[DRPC_CLASSIC_HIGH - DRPC_CLASSIC_LOW + 1] = {
+	"1.52587890625e-05",
+	"3.0517578125e-05",
+	"6.103515625e-05",
+	"0.0001220703125",
+	"0.000244140625",
+	"0.00048828125",
+	"0.0009765625",
+	"0.001953125",
+	"0.00390625",
+	"0.0078125",
+	"0.015625",
+	"0.03125",
+	"0.0625",
+	"0.125",
+	"0.25",
+	"0.5",
+	"1.0",
+	"2.0",
+	"4.0",
+	"8.0",
+	"16.0",
+};
+
+/* Ten thousand of these lines are most of a scrape: the labels are escaped once, and copied. */
+static void put_line(struct drpc_expo *expo, const char *suffix, const char *le, uint64_t count)
+{
+	const struct drpc_buffer *labels = &expo->leaf;
+
+	put(expo, expo->name);
+	put(expo, suffix);
+	if (labels->size > 0 || le) {
+		put(expo, "{");
+		drpc_buffer_append(&expo->out, labels->data, labels->size);
+		if (le) {
+			put(expo, labels->size > 0 ? ",le=\"" : "le=\"");
+			put(expo, le);
+			put(expo, "\"");
+		}
+		put(expo, "}");
+	}
+	put(expo, " ");
+	put_count(expo, count);
+	put(expo, "\n");
+	expo->series++;
+}
+
 static void text_histogram(struct drpc_expo *expo, const struct drpc_expo_label *labels,
 			   size_t n_labels, const uint64_t hist[DRPC_HIST_BUCKETS], uint64_t sum_ns,
 			   unsigned int step)
 {
+	size_t begin = expo->out.size;
 	uint64_t count = 0;
-	char le[32];
+
+	put_labels(expo, labels, n_labels);
+	expo->leaf.size = 0;
+	if (!expo->out.failed)
+		drpc_buffer_append(&expo->leaf, expo->out.data + begin, expo->out.size - begin);
+	expo->out.size = begin;
 
 	for (size_t b = 0; b < DRPC_HIST_BUCKETS; b++)
 		count += hist[b];
-	for (int e = DRPC_CLASSIC_LOW; e <= DRPC_CLASSIC_HIGH; e += (int)step) {
-		double bound = ldexp(1, e);
-
-		/* Canonical floats: "1.0", not "1". */
-		snprintf(le, sizeof(le), bound == floor(bound) ? "%.1f" : "%.17g", bound);
-		putf(expo, "%s_bucket", expo->name);
-		put_labels(expo, labels, n_labels, le);
-		putf(expo, " %llu\n", (unsigned long long)drpc_hist_cumulative(hist, e));
-		expo->series++;
-	}
-	putf(expo, "%s_bucket", expo->name);
-	put_labels(expo, labels, n_labels, "+Inf");
-	putf(expo, " %llu\n%s_count", (unsigned long long)count, expo->name);
-	put_labels(expo, labels, n_labels, NULL);
-	putf(expo, " %llu\n%s_sum", (unsigned long long)count, expo->name);
-	put_labels(expo, labels, n_labels, NULL);
-	put_number(expo, (double)sum_ns / 1e9);
-	expo->series += 3;
+	for (int e = DRPC_CLASSIC_LOW; e <= DRPC_CLASSIC_HIGH; e += (int)step)
+		put_line(expo, "_bucket", bounds[e - DRPC_CLASSIC_LOW],
+			 drpc_hist_cumulative(hist, e));
+	put_line(expo, "_bucket", "+Inf", count);
+	put_line(expo, "_count", NULL, count);
+	put_value(expo, "_sum", labels, n_labels, (double)sum_ns / 1e9);
 }
 
 /* --- both ------------------------------------------------------------------------------------- */
@@ -167,14 +233,11 @@ void drpc_expo_family(struct drpc_expo *expo, const char *name, enum drpc_expo_t
 void drpc_expo_value(struct drpc_expo *expo, const struct drpc_expo_label *labels, size_t n_labels,
 		     double value)
 {
-	if (expo->format == DRPC_EXPO_PROTOBUF) {
+	if (expo->format == DRPC_EXPO_PROTOBUF)
 		drpc_expo_protobuf_value(expo, labels, n_labels, value);
-	} else {
-		putf(expo, "%s%s", expo->name, expo->type == DRPC_EXPO_COUNTER ? "_total" : "");
-		put_labels(expo, labels, n_labels, NULL);
-		put_number(expo, value);
-	}
-	expo->series++;
+	else
+		put_value(expo, expo->type == DRPC_EXPO_COUNTER ? "_total" : "", labels, n_labels,
+			  value);
 }
 
 void drpc_expo_histogram(struct drpc_expo *expo, const struct drpc_expo_label *labels,

@@ -118,6 +118,7 @@ void drpc_expo_protobuf_value(struct drpc_expo *expo, const struct drpc_expo_lab
 	put_double(&expo->inner, 1, value);
 	put_message(&expo->metric, expo->type == DRPC_EXPO_COUNTER ? 3 : 2, &expo->inner);
 	put_message(&expo->family, 4, &expo->metric);
+	expo->series++;
 }
 
 static void put_classic(struct drpc_expo *expo, const uint64_t hist[DRPC_HIST_BUCKETS],

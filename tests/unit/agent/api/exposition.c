@@ -30,6 +30,28 @@ Test(exposition, every_value_of_a_histogram_lies_under_its_boundary)
 	}
 }
 
+Test(exposition, boundaries_are_written_exactly)
+{
+	static const uint64_t hist[DRPC_HIST_BUCKETS];
+	struct drpc_expo expo;
+	const char *at;
+	size_t size;
+	char *data;
+
+	drpc_expo_init(&expo, DRPC_EXPO_TEXT);
+	drpc_expo_family(&expo, "x_seconds", DRPC_EXPO_HISTOGRAM, "seconds", "help");
+	drpc_expo_histogram(&expo, NULL, 0, hist, 0, 1);
+	cr_expect_eq(expo.series, 24);
+	cr_assert_eq(drpc_expo_finish(&expo, &data, &size), 0);
+	at = data;
+	for (int e = DRPC_CLASSIC_LOW; e <= DRPC_CLASSIC_HIGH; e++) {
+		at = strstr(at, "le=\"") + 4;
+		cr_expect_eq(strtod(at, NULL), ldexp(1, e), "%.30s", at);
+	}
+	cr_expect_eq(strncmp(strstr(at, "le=\""), "le=\"+Inf\"", 9), 0);
+	free(data);
+}
+
 /* --- protobuf --------------------------------------------------------------------------------- */
 
 struct wire {
