@@ -75,6 +75,10 @@ enum {
 	BPF_RB_RING_SIZE = 1,
 };
 
+struct bpf_raw_tracepoint_args {
+	__u64 args[0];
+};
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 /* --- cgroups ---------------------------------------------------------------------------------- */

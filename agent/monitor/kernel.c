@@ -134,7 +134,7 @@ static int open_concerns(struct drpc_kernel *kernel)
 			-ENOTSUP,
 			"kernel: none of the programs could be loaded (root, or CAP_BPF with CAP_PERFMON, and BTF are needed)");
 	if (kernel->map_bytes > kernel->options.map_budget_bytes)
-		return drpc_err(-E2BIG, "kernel: maps take %llu KiB, the budget is %llu KiB",
+		return drpc_err(-ENOSPC, "kernel: maps take %llu KiB, the budget is %llu KiB",
 				(unsigned long long)(kernel->map_bytes / 1024),
 				(unsigned long long)(kernel->options.map_budget_bytes / 1024));
 	return 0;

@@ -63,7 +63,7 @@ static int choose_shards(struct drpc_kernel *kernel)
 		bits--;
 	if (slot_bytes + OTHER_MAPS_BYTES > budget)
 		return drpc_err(
-			-E2BIG,
+			-ENOSPC,
 			"kernel maps: %u containers need %llu MiB, the budget is %llu MiB; lower max_containers or raise the budget",
 			kernel->slots - 1,
 			(unsigned long long)((slot_bytes + OTHER_MAPS_BYTES) / DRPC_MIB + 1),
