@@ -1,0 +1,5 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The same on whole cgroup v2 and older kernels.
+# timeout: 240
+exec "$(dirname "$(readlink -f "$0")")/../../e2e/agent-attach.sh"
