@@ -51,12 +51,16 @@ VF_INLINE vf act_backward(enum drpc_act act, vf y, vf dy)
 VF_INLINE void bias_act_rows(enum drpc_act act, size_t rows, size_t n, float *y, size_t ld,
 			     const float *b)
 {
-	/* A critic's one output: masked vectors would wait for each other's stores. */
-	if (act == DRPC_ACT_NONE && n < 4) {
+	/* Rows shorter than a vector: one number at a time, and where they lie close, the activation
+	 * over many of them at once. */
+	if (n < VF_LANES && (act == DRPC_ACT_NONE || ld == n)) {
 		for (size_t r = 0; r < rows; r++) {
 			for (size_t j = 0; j < n; j++)
 				y[r * ld + j] += b[j];
 		}
+		for (size_t i = 0; act != DRPC_ACT_NONE && i < rows * n; i += VF_LANES)
+			row_store(y + i, act_forward(act, row_load(y + i, rows * n - i)),
+				  rows * n - i);
 		return;
 	}
 	for (size_t r = 0; r < rows; r++) {
