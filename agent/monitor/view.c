@@ -50,17 +50,26 @@ void drpc_view_window(const struct drpc_window *window, struct drpc_view *ret)
 void drpc_view_container(const struct drpc_container *container, uint64_t now_ns, uint64_t span_ns,
 			 struct drpc_view *ret)
 {
+	struct drpc_window_scalars last;
 	struct drpc_window w;
+	uint64_t since_ns;
 
 	memset(ret, 0, sizeof(*ret));
 	ret->coverage = 1;
 	if (!container->series)
 		return;
-	drpc_series_since(container->series, now_ns - DRPC_MIN(span_ns, now_ns), &w);
+	/* What came since the last window ended is not counted yet. */
+	if (drpc_series_last(container->series, &last))
+		now_ns = DRPC_MIN(now_ns, last.end_ns);
+	since_ns = now_ns - DRPC_MIN(span_ns, now_ns);
+	drpc_series_since(container->series, since_ns, &w);
 	view_requests(&w, ret);
-	/* Seconds without a request leave no record, but they passed all the same. */
-	ret->span_sec = (double)span_ns / 1e9;
-	ret->rate_rps = (double)ret->turns / ret->span_sec;
+	/* Seconds without a request leave no record, but they passed all the same; the first second
+	 * counts in whole, and may have begun earlier. */
+	if (w.s.end_ns > 0)
+		since_ns = DRPC_MIN(since_ns, w.s.start_ns);
+	ret->span_sec = (double)(now_ns - since_ns) / 1e9;
+	ret->rate_rps = ret->span_sec > 0 ? (double)ret->turns / ret->span_sec : 0;
 	drpc_series_recent(container->series, 0, &w);
 	view_resources(&w.s, ret);
 	ret->inflight = (double)w.s.inflight;

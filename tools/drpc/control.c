@@ -127,7 +127,11 @@ static int restore_offline(struct drpc_cli *cli)
 			"no agent answers on %s, and the journal knows containers, not deployments: without a name everything is restored",
 			cli->socket);
 	if (access(cli->journal, F_OK) < 0 && errno == ENOENT) {
-		print_report(cli, &report);
+		if (cli->json)
+			print_report(cli, &report);
+		else if (!cli->quiet)
+			printf("nothing to restore: no agent answers, and there is no journal at %s\n",
+			       cli->journal);
 		return DRPC_EXIT_DONE;
 	}
 	r = drpc_journal_open(cli->journal, &journal);

@@ -319,9 +319,10 @@ static void put_span(const struct pen *pen, const struct drpc_picture *picture)
 		put(pen, DRPC_PLAIN, "since the start");
 	drpc_format_count(figure, sizeof(figure), count);
 	put(pen, DRPC_PLAIN, " %s %s request%s", dot, figure, count == 1 ? "" : "s");
-	if (picture->since_sec > 0 && count > 0) {
-		drpc_format_rate(figure, sizeof(figure), count / picture->since_sec);
-		put(pen, DRPC_PLAIN, " %s %s/s", dot, figure);
+	if (picture->container) {
+		drpc_format_rate(figure, sizeof(figure),
+				 drpc_field_number(picture->container, "rate_rps"));
+		put(pen, DRPC_PLAIN, " %s %s/s now", dot, figure);
 	}
 }
 

@@ -125,3 +125,27 @@ Test(view, container_rate_counts_idle_seconds)
 	near(v.rate_rps, 0);
 	drpc_series_free(&c.series);
 }
+
+Test(view, container_rate_is_that_of_the_time_looked_at)
+{
+	static struct drpc_slot_shard slot;
+	const struct drpc_cgroup_counters cg = {0};
+	struct drpc_container c = {0};
+	uint64_t now = 100 * SEC;
+	struct drpc_view v;
+
+	cr_assert_eq(drpc_series_new(&c.series), 0);
+	for (int i = 0; i < 100; i++) {
+		slot.seen += 10;
+		slot.turns += 10;
+		slot.hist[DRPC_HIST_TOTAL][100] += 10;
+		now += SEC / 5;
+		drpc_series_push(c.series, now, &slot, &cg);
+		/* Steady from the first whole span on, wherever in a second it is looked at. */
+		if (i <= 30)
+			continue;
+		drpc_view_container(&c, now + (uint64_t)i * MS, 5 * SEC, &v);
+		cr_expect_float_eq(v.rate_rps, 50, 1e-9, "%g after %d windows", v.rate_rps, i);
+	}
+	drpc_series_free(&c.series);
+}
