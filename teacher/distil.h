@@ -10,7 +10,7 @@
 
 struct drpc_distil_config {
 	unsigned int n_inputs;	 /* DRPC_F_PAPER_COUNT or DRPC_F_COUNT */
-	unsigned int rounds;	 /* of imitation, at most; ends when held-out error stops falling */
+	unsigned int rounds;	 /* of imitation */
 	unsigned int variations; /* of each recorded state, labelled by the rules as well */
 	double lr;
 	uint64_t seed;

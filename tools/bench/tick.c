@@ -178,7 +178,7 @@ static void on_deployment_gone(struct drpc_deployment *deployment, void *arg)
 
 static int add_container(struct fixture *f, int i)
 {
-	char path[400], relative[360], id[16];
+	char path[512], relative[360], id[16];
 	struct drpc_cgroup_found found = {.path = relative, .id = id};
 	struct drpc_container *c;
 	struct stat st;
