@@ -43,3 +43,8 @@ int bench_tick(int argc, char **argv, struct bench_report *report);
 int bench_overhead(int argc, char **argv, struct bench_report *report);
 int bench_capture(int argc, char **argv, struct bench_report *report);
 int bench_td3(int argc, char **argv, struct bench_report *report);
+int bench_student(int argc, char **argv, struct bench_report *report);
+int bench_distil(int argc, char **argv, struct bench_report *report);
+int bench_gru(int argc, char **argv, struct bench_report *report);
+int bench_replay(int argc, char **argv, struct bench_report *report);
+int bench_pendulum(int argc, char **argv, struct bench_report *report);

@@ -14,6 +14,11 @@ static const struct bench benches[] = {
 	{"overhead", "what measuring costs servers: exchange, nginx, redis, agent", bench_overhead},
 	{"capture", "what is captured of nginx and redis, against the wire", bench_capture},
 	{"td3", "training: one TD3 update, beside the products it needs", bench_td3},
+	{"pendulum", "training: Pendulum-v1 over seeds, and learning curves", bench_pendulum},
+	{"student", "training: a student's forward pass, one state and 120", bench_student},
+	{"distil", "training: one step of imitation", bench_distil},
+	{"gru", "training: predictors, a step and a forecast", bench_gru},
+	{"replay", "training: the replay buffer", bench_replay},
 };
 
 static void usage(FILE *out)
