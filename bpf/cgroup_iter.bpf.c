@@ -11,6 +11,7 @@
  * All is read without locks, in an order in which a reading torn by an update falls short rather
  * than over: the agent keeps totals from running backwards. A pass holds the cgroup mutex, so no
  * cgroup comes or goes within; only lists of a cgroup's css_sets may change, and are checked.
+ * Removed cgroups are not met: what they used since the last flush shows once they are released.
  *
  * Per-CPU pointers are turned into addresses by offsets that drpc_percpu_offsets finds: symbols
  * such as __per_cpu_offset are out of reach where kallsyms knows functions alone.
@@ -150,6 +151,21 @@ static __always_inline void add_usage(bool typed, __u64 offset)
 	}
 }
 
+/* Updates come every 2 s. */
+#define PSI_MOST_NS 3000000000U
+
+/*
+ * What a state's 32-bit time has come to since it was last added to the total. That may have been
+ * at a later instant than the clock here shows, for the clock is as of the rq's last update: then
+ * the difference is a little under nothing.
+ */
+static __always_inline __u32 psi_since(__u32 time, __u32 prev)
+{
+	__u32 since = time - prev;
+
+	return since < PSI_MOST_NS ? since : 0;
+}
+
 /* What get_recent_times() in kernel/sched/psi.c finds for one CPU. */
 static __always_inline void add_psi(bool typed, __u64 offset)
 {
@@ -157,25 +173,25 @@ static __always_inline void add_psi(bool typed, __u64 offset)
 	const __u32 nonidle = bpf_core_enum_value(enum psi_states, PSI_NONIDLE);
 	__u64 times = OFFSET(struct psi_group_cpu, times);
 	__u64 prev = OFFSET(struct psi_group_cpu, times_prev);
-	__u32 mask, delta, weight;
+	__u32 time[DRPC_PSI_COUNT], mask, delta, weight;
 	__u64 start;
 
-	/* times before state_start: the kernel writes them the other way round. */
 	mask = load32(typed, cpu, OFFSET(struct psi_group_cpu, state_mask));
-	weight = load32(typed, cpu, times + 4 * nonidle) - load32(typed, cpu, prev + 4 * nonidle);
-	if (!weight && !(mask >> nonidle & 1))
+	weight = load32(typed, cpu, times + 4 * nonidle);
+	if (!(mask >> nonidle & 1) && weight == load32(typed, cpu, prev + 4 * nonidle))
 		return;
-	__u32 since[DRPC_PSI_COUNT];
-
+	/* times before state_start: the kernel writes them the other way round. */
 	for (int s = 0; s < DRPC_PSI_COUNT; s++)
-		since[s] = load32(typed, cpu, times + 4 * s) - load32(typed, cpu, prev + 4 * s);
+		time[s] = load32(typed, cpu, times + 4 * s);
 	start = load64(typed, cpu, OFFSET(struct psi_group_cpu, state_start));
 	delta = parts.clock > start ? parts.clock - start : 0;
-	if (mask >> nonidle & 1)
-		weight += delta;
+	weight = psi_since(weight + (mask >> nonidle & 1 ? delta : 0),
+			   load32(typed, cpu, prev + 4 * nonidle));
 	weight >>= 10; /* about microseconds: sums over all CPUs stay under 64 bits */
 	for (int s = 0; s < DRPC_PSI_COUNT; s++)
-		parts.psi_sum[s] += (__u64)(since[s] + (mask >> s & 1 ? delta : 0)) * weight;
+		parts.psi_sum[s] += (__u64)psi_since(time[s] + (mask >> s & 1 ? delta : 0),
+						     load32(typed, cpu, prev + 4 * s)) *
+				    weight;
 	parts.psi_weight += weight;
 }
 

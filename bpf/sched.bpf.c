@@ -106,8 +106,7 @@ static __always_inline __u64 wait_here(struct task_struct *next)
 }
 
 SEC("tp_btf/sched_switch")
-int BPF_PROG(on_switch_moves, bool preempt, struct task_struct *prev,
-	     struct task_struct *next)
+int BPF_PROG(on_switch_moves, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	struct drpc_slot_shard *shard;
 	struct task_wait *task;
@@ -133,8 +132,7 @@ int BPF_PROG(on_switch_moves, bool preempt, struct task_struct *prev,
 }
 
 SEC("tp_btf/sched_switch")
-int BPF_PROG(on_switch_here, bool preempt, struct task_struct *prev,
-	     struct task_struct *next)
+int BPF_PROG(on_switch_here, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	struct drpc_slot_shard *shard;
 	__u32 generation;
@@ -176,8 +174,7 @@ int BPF_PROG(on_wakeup_new, struct task_struct *task)
 }
 
 SEC("tp_btf/sched_switch")
-int BPF_PROG(on_switch_woken, bool preempt, struct task_struct *prev,
-	     struct task_struct *next)
+int BPF_PROG(on_switch_woken, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	struct drpc_slot_shard *shard;
 	__u32 generation, tid;

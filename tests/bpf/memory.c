@@ -63,7 +63,7 @@ static void test_rung(const char *force, const char *rung)
 	}
 	cg_make("box");
 	cg_write("box", "memory.max", LIMIT);
-	id = cg_make("box/inner");
+	cg_make("box/inner");
 	drpc_kernel_consume(kernel, on_event, NULL);
 
 	n_kills = 0;

@@ -35,10 +35,22 @@ static struct truth books(const pid_t *pids, int n)
 	return t;
 }
 
+/*
+ * A stopping task tells its parent before it leaves the CPU; on a busy machine it may be preempted
+ * in between and come once more. Waits until the books stand still.
+ */
 static void stop_all(const pid_t *pids, int n)
 {
+	struct truth last, now;
+
 	for (int i = 0; i < n; i++)
 		cg_stop(pids[i]);
+	now = books(pids, n);
+	do {
+		last = now;
+		cg_sleep_ms(100);
+		now = books(pids, n);
+	} while (now.switches != last.switches);
 }
 
 /* Lets stopped burners run for a while: what the scheduler says of that, and what we say. */
@@ -80,7 +92,7 @@ static void check(const char *what, const struct truth *truth, const struct drpc
 	       (unsigned long long)got->ctx_switches, (unsigned long long)truth->switches,
 	       (double)sum / 1e6, (double)truth->wait_ns / 1e6,
 	       drpc_hist_quantile_ns(got->hist[DRPC_HIST_RUNQ], 0.5) / 1e3);
-	tap_ok(truth->switches > 20 && within(got->ctx_switches, truth->switches, 0.02, 2),
+	tap_ok(truth->switches >= 4 && within(got->ctx_switches, truth->switches, 0.02, 2),
 	       "%s: context switches are the scheduler's", what);
 	tap_ok(within(n, got->ctx_switches, 0.02, 2), "%s: each switch-in is a value", what);
 	tap_ok(truth->wait_ns > DRPC_NSEC_PER_MSEC && within(sum, truth->wait_ns, share, 500000),
@@ -138,7 +150,7 @@ static void test_rung(const char *force, const char *name, double share)
 	drpc_kernel_untrack(kernel, id, slot);
 	if (drpc_kernel_track(kernel, cg_id("box"), &outer_slot) < 0)
 		cg_die("cannot track");
-	run_for(kernel, outer_slot, pids, 2, 300, &truth, &got);
+	run_for(kernel, outer_slot, pids, 2, 500, &truth, &got);
 	check("tasks in a cgroup below", &truth, &got, share);
 	drpc_kernel_untrack(kernel, cg_id("box"), outer_slot);
 	run_for(kernel, outer_slot, pids, 2, 100, &truth, &got);
@@ -155,7 +167,8 @@ static void test_rung(const char *force, const char *name, double share)
 /* --- cost ------------------------------------------------------------------------------------- */
 
 #define ROUNDS	 15
-#define EXCHANGE 4000
+#define EXCHANGE 250
+#define BATCHES	 60
 
 struct pipes {
 	int there[2], back[2];
@@ -170,7 +183,8 @@ static void echo(void *arg)
 	while (read(p->there[0], &c, 1) == 1 && write(p->back[1], &c, 1) == 1) {}
 }
 
-/* Waits for a start, times batches, sends the best: two switches an exchange. */
+/* Waits for a start, times batches, sends the best, which nobody disturbed: two switches an
+ * exchange. */
 static void ping(void *arg)
 {
 	struct pipes *p = arg;
@@ -181,7 +195,7 @@ static void ping(void *arg)
 
 		if (read(p[1].there[0], &c, 1) != 1)
 			return;
-		for (int b = 0; b < 5; b++) {
+		for (int b = 0; b < BATCHES; b++) {
 			uint64_t t = drpc_now_ns();
 
 			for (int i = 0; i < EXCHANGE; i++)

@@ -236,15 +236,20 @@ bool cg_files(const char *name, struct drpc_cgroup_counters *ret)
 bool cg_schedstat(pid_t pid, uint64_t *ret_wait_ns, uint64_t *ret_switches)
 {
 	_cleanup_free_ char *text = NULL;
-	unsigned long long ran, wait, switches;
-	char path[64];
+	char path[64], *at;
+	uint64_t n[3] = {0};
 
 	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
-	if (drpc_read_file_at(AT_FDCWD, path, 256, &text) < 0 ||
-	    sscanf(text, "%llu %llu %llu", &ran, &wait, &switches) != 3 || switches == 0)
+	if (drpc_read_file_at(AT_FDCWD, path, 256, &text) < 0)
 		return false;
-	*ret_wait_ns = wait;
-	*ret_switches = switches;
+	/* "on the CPU, waiting, switch-ins" */
+	at = text;
+	for (int i = 0; i < 3; i++)
+		n[i] = strtoull(at, &at, 10);
+	if (n[2] == 0)
+		return false;
+	*ret_wait_ns = n[1];
+	*ret_switches = n[2];
 	return true;
 }
 
