@@ -17,6 +17,15 @@
 #define BACKLOG	    32
 #define SOCKET_MODE 0660
 
+/* Out of the reach of _cleanup_close_. */
+static int steal_fd(int *fd)
+{
+	int stolen = *fd;
+
+	*fd = -1;
+	return stolen;
+}
+
 /* --- unix ------------------------------------------------------------------------------------- */
 
 static int make_folder(const char *path)
@@ -89,9 +98,7 @@ int drpc_listen_unix(const char *path, struct drpc_socket_file *ret_file)
 	    chmod(path, SOCKET_MODE) < 0 || listen(fd, BACKLOG) < 0 || lstat(path, &st) < 0)
 		return drpc_err(-errno, "api: cannot listen on %s", path);
 	*ret_file = (struct drpc_socket_file){.dev = st.st_dev, .ino = st.st_ino};
-	r = fd;
-	fd = -1;
-	return r;
+	return steal_fd(&fd);
 }
 
 void drpc_listen_unlink(const char *path, const struct drpc_socket_file *file)
@@ -155,7 +162,5 @@ int drpc_listen_tcp(const char *address)
 		return r;
 	}
 	freeaddrinfo(info);
-	r = fd;
-	fd = -1;
-	return r;
+	return steal_fd(&fd);
 }

@@ -42,7 +42,7 @@ static int ask_agent(struct drpc_cli *cli, const char *command, bool offline,
 
 static int pause_or_resume(struct drpc_cli *cli, const char *command, const char *done)
 {
-	struct json_object *answer;
+	struct json_object *answer = NULL;
 
 	if (ask_agent(cli, command, false, &answer) < 0)
 		return DRPC_EXIT_FAILED;
@@ -154,7 +154,7 @@ static int restore_offline(struct drpc_cli *cli)
 
 int drpc_cmd_restore(struct drpc_cli *cli)
 {
-	struct json_object *answer;
+	struct json_object *answer = NULL;
 	double restored;
 	int r;
 

@@ -32,7 +32,7 @@ struct top {
 /* Keeps the last frame where the agent does not answer: old figures, with a word about it. */
 static int fetch(struct top *top)
 {
-	struct json_object *status, *containers;
+	struct json_object *status = NULL, *containers = NULL;
 	int r = drpc_client_get(top->client, "/v1/status", &status);
 
 	if (r == 0) {
