@@ -79,6 +79,8 @@ static const struct setting {
 	{"guard", "cut_interval", SETTING_DURATION, FIELD(guard.cut_interval_ns), "0s", "3600s"},
 	{"guard", "cut_after_raise", SETTING_DURATION, FIELD(guard.cut_after_raise_ns), "0s",
 	 "3600s"},
+	{"guard", "cut_settle", SETTING_DURATION, FIELD(guard.cut_settle_ns), "0s", "60s"},
+	{"guard", "cut_requests", SETTING_COUNT, FIELD(guard.cut_requests), "1", "1000000"},
 	{"guard", "scale_interval", SETTING_DURATION, FIELD(guard.scale_interval_ns), "0s",
 	 "3600s"},
 	{"guard", "scale_in_cooldown", SETTING_DURATION, FIELD(guard.scale_in_cooldown_ns), "0s",

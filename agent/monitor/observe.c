@@ -10,10 +10,9 @@
 
 /*
  * A 99th percentile of fewer requests than this is the slowest request: older seconds are then
- * looked at too, up to LOOK_BACK_NS, as long as they lie after the last change.
+ * looked at too, up to DRPC_LOOK_BACK_NS, as long as they lie after the last change.
  */
 #define TURNS_WANTED 100
-#define LOOK_BACK_NS (10 * DRPC_NSEC_PER_SEC)
 
 #define FORECAST_AHEAD_NS (5 * DRPC_NSEC_PER_SEC)
 
@@ -50,12 +49,16 @@ static void merge_replicas(const struct drpc_deployment *d, uint64_t since_ns,
 	}
 }
 
+/* The 99th percentile; how many requests of how long a time it rests on goes to *ret. */
 static double p99_ns(const struct drpc_deployment *d, const struct drpc_window *near,
-		     uint64_t since_ns, uint64_t now_ns)
+		     uint64_t since_ns, uint64_t now_ns, struct drpc_observation *ret)
 {
-	uint64_t oldest = now_ns - DRPC_MIN(now_ns, LOOK_BACK_NS);
+	uint64_t oldest = DRPC_MAX(since_ns, now_ns - DRPC_MIN(now_ns, DRPC_LOOK_BACK_NS));
 	struct drpc_window far = {0};
+	const struct drpc_window *best;
 
+	ret->p99_requests = near->s.turns;
+	ret->p99_span_ns = near->s.end_ns - near->s.start_ns;
 	if (near->s.turns >= TURNS_WANTED)
 		return drpc_hist_quantile_ns(near->hist[DRPC_HIST_TOTAL], 0.99);
 	for (const struct drpc_container *c = d->replicas; c; c = c->next_replica) {
@@ -63,12 +66,14 @@ static double p99_ns(const struct drpc_deployment *d, const struct drpc_window *
 
 		if (!c->series)
 			continue;
-		drpc_series_since(c->series, DRPC_MAX(since_ns, oldest), &w);
+		drpc_series_since(c->series, oldest, &w);
 		drpc_window_add(&far, &w);
 	}
 	/* Whole seconds may all lie before the last change; the near windows then stand alone. */
-	return drpc_hist_quantile_ns(
-		(far.s.turns > near->s.turns ? &far : near)->hist[DRPC_HIST_TOTAL], 0.99);
+	best = far.s.turns > near->s.turns ? &far : near;
+	ret->p99_requests = best->s.turns;
+	ret->p99_span_ns = now_ns - DRPC_MIN(now_ns, oldest);
+	return drpc_hist_quantile_ns(best->hist[DRPC_HIST_TOTAL], 0.99);
 }
 
 static double mean_share(uint64_t usec, double whole_sec)
@@ -99,7 +104,7 @@ void drpc_observe(const struct drpc_deployment *deployment, const struct drpc_li
 	memset(ret, 0, sizeof(*ret));
 	merge_replicas(deployment, since_ns, &sum, ret);
 	drpc_view_window(&sum, v);
-	v->p99_ms = p99_ns(deployment, &sum, since_ns, now_ns) / 1e6;
+	v->p99_ms = p99_ns(deployment, &sum, since_ns, now_ns, &ret->observation) / 1e6;
 	n = DRPC_MAX(ret->replicas, 1U);
 	v->cpu_usage_cores /= n;
 	v->memory_usage_mib /= n;

@@ -12,6 +12,9 @@
 
 #define SEC DRPC_NSEC_PER_SEC
 
+/* Share of the objective so low that even the slowest of a few requests speaks for a cut. */
+#define P99_FAR_UNDER 0.3f
+
 static const char *const axis_names[DRPC_AXIS_COUNT] = {"cpu", "memory", "replicas"};
 
 /* One deployment while it is judged. */
@@ -44,6 +47,8 @@ void drpc_guard_params_defaults(struct drpc_guard_params *params)
 		.flap_window_ns = 300 * SEC,
 		.cut_interval_ns = 2 * SEC,
 		.cut_after_raise_ns = 10 * SEC,
+		.cut_settle_ns = 1 * SEC,
+		.cut_requests = 100,
 		.scale_interval_ns = 15 * SEC,
 		.scale_in_cooldown_ns = 120 * SEC,
 		.rollback_window_ns = 1 * SEC,
@@ -213,6 +218,39 @@ static bool cut_too_soon(struct judge *j, enum drpc_guard_axis axis)
 	return true;
 }
 
+/*
+ * Whether too little was seen since the last change. The p99 of a few requests is the slowest of
+ * them, and the next hundred bring slower ones: close to the objective it says nothing yet.
+ */
+static bool cut_unproven(struct judge *j, enum drpc_guard_axis axis)
+{
+	const struct drpc_guard_params *p = j->params;
+	const struct drpc_observation *o = j->request->observation;
+	uint64_t changed = 0;
+
+	for (enum drpc_guard_axis a = 0; a < DRPC_AXIS_COUNT; a++) {
+		const struct drpc_guard_axis_state *s = &j->request->state->axis[a];
+
+		changed = DRPC_MAX(changed, DRPC_MAX(s->raised_ns, s->cut_ns));
+	}
+	if (drpc_guard_within(j->now_ns, changed, p->cut_settle_ns))
+		drpc_guard_note(
+			j->verdict,
+			"%s: cut refused, the change of %.1f s ago must show its effect first",
+			axis_names[axis],
+			(double)drpc_guard_since(j->now_ns, changed) / (double)SEC);
+	else if (axis != DRPC_AXIS_MEMORY && j->f[DRPC_F_P99_SLO] >= P99_FAR_UNDER &&
+		 o->p99_requests < p->cut_requests && o->p99_span_ns < DRPC_LOOK_BACK_NS)
+		drpc_guard_note(
+			j->verdict,
+			"%s: cut refused, p99 is %.2f of the objective but rests on %lu requests (%u wanted)",
+			axis_names[axis], (double)j->f[DRPC_F_P99_SLO], o->p99_requests,
+			p->cut_requests);
+	else
+		return false;
+	return true;
+}
+
 static bool cut_allowed(struct judge *j, enum drpc_guard_axis axis)
 {
 	const uint32_t turns = drpc_guard_turns(j->params, j->request->state, axis, j->now_ns);
@@ -235,7 +273,7 @@ static bool cut_allowed(struct judge *j, enum drpc_guard_axis axis)
 			(double)j->f[DRPC_F_THROTTLED], (double)j->f[DRPC_F_MEM_PRESSURE]);
 		return false;
 	}
-	if (cut_too_soon(j, axis))
+	if (cut_too_soon(j, axis) || cut_unproven(j, axis))
 		return false;
 	/* Only where this cut would be one more turn: going on downwards is no flapping. */
 	if (j->request->state->axis[axis].direction > 0 && turns >= j->params->flap_budget) {

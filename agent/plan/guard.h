@@ -29,9 +29,11 @@ struct drpc_guard_params {
 	uint32_t actions_per_minute; /* per deployment; emergency raises count but always pass */
 	uint32_t flap_budget;	     /* changes of direction per resource in flap_window_ns */
 	uint64_t flap_window_ns;
-	uint64_t cut_interval_ns;	   /* between two cuts of one resource */
-	uint64_t cut_after_raise_ns;	   /* from a raise to the next cut of that resource */
-	uint64_t scale_interval_ns;	   /* between two changes of the replicas */
+	uint64_t cut_interval_ns;    /* between two cuts of one resource */
+	uint64_t cut_after_raise_ns; /* from a raise to the next cut of that resource */
+	uint64_t cut_settle_ns;	     /* from any change to the next cut: its effect is seen first */
+	uint32_t cut_requests;	     /* behind a p99 that is not far under the objective */
+	uint64_t scale_interval_ns;  /* between two changes of the replicas */
 	uint64_t scale_in_cooldown_ns;	   /* from a scale-up to the next scale-in */
 	uint64_t rollback_window_ns;	   /* after a cut of CPU or memory */
 	uint64_t scale_rollback_window_ns; /* after a scale-in */

@@ -8,6 +8,10 @@
 #include <stdint.h>
 
 #include "include/drpc/features.h"
+#include "lib/util.h"
+
+/* How far back an observation looks for the requests of a percentile. */
+#define DRPC_LOOK_BACK_NS (10 * DRPC_NSEC_PER_SEC)
 
 /* Everything a planner may look at. Features are finite; the guard freezes a deployment whose
  * window is stale or thin before a planner is asked. */
@@ -15,6 +19,8 @@ struct drpc_observation {
 	float features[DRPC_F_COUNT];
 	uint64_t now_ns; /* CLOCK_MONOTONIC */
 	double coverage; /* 0..1, how much of the traffic the histograms saw */
+	/* What p99 rests on: so many requests of so long a time, DRPC_LOOK_BACK_NS at most. */
+	uint64_t p99_requests, p99_span_ns;
 };
 
 struct drpc_planner;

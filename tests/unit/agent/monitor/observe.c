@@ -152,6 +152,14 @@ Test(observe, few_requests_look_further_back)
 		window(&f, 2, 10, 1000);
 	o = observe(&f, 0);
 	cr_expect_float_eq(o.observation.features[DRPC_F_P99_SLO], 0.9, 0.06);
+	cr_expect_eq(o.observation.p99_requests, 41);
+	cr_expect_geq(o.observation.p99_span_ns, 21 * WINDOW);
+	/* Of a busy service the last windows are enough. */
+	for (int i = 0; i < 5; i++)
+		window(&f, 40, 10, 1000);
+	o = observe(&f, 0);
+	cr_expect_eq(o.observation.p99_requests, 200);
+	cr_expect_eq(o.observation.p99_span_ns, 5 * WINDOW);
 	teardown(&f);
 }
 

@@ -278,6 +278,51 @@ Test(guard, cut_interval_and_cool_down)
 	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
 }
 
+Test(guard, a_change_shows_its_effect_before_anything_is_cut)
+{
+	raw[DRPC_OUT_MEMORY] = -1;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW);
+	raw[DRPC_OUT_CPU] = -1;
+	raw[DRPC_OUT_MEMORY] = 0;
+	now += 999 * MSEC;
+	cr_expect_eq(act(), DRPC_VERDICT_REFUSE);
+	expect_reason("cpu: cut refused, the change of 1.0 s ago must show its effect first");
+	now += MSEC;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
+	raw[DRPC_OUT_CPU] = 1;
+	now += 100 * MSEC;
+	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "raises do not wait: %s", v.reason);
+}
+
+Test(guard, a_p99_of_few_requests_proves_little)
+{
+	raw[DRPC_OUT_CPU] = raw[DRPC_OUT_MEMORY] = -1;
+	observation.features[DRPC_F_P99_SLO] = 0.5f;
+	observation.p99_requests = 99;
+	observation.p99_span_ns = 9 * SEC;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_CLIP);
+	expect_reason("p99 is 0.50 of the objective but rests on 99 requests (100 wanted)");
+	cr_expect_eq(v.limits.cpu_quota_usec, 100000);
+	cr_expect_lt(v.limits.mem_max_bytes, 512 << 20, "memory goes by pressure");
+
+	raw[DRPC_OUT_MEMORY] = 0;
+	observation.p99_requests = 100;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_ALLOW, "enough requests: %s", v.reason);
+	observation.p99_requests = 3;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE);
+	expect_untouched();
+	observation.p99_span_ns = 10 * SEC;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_ALLOW, "there are no more: %s", v.reason);
+	observation.p99_span_ns = SEC;
+	observation.features[DRPC_F_P99_SLO] = 0.29f;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_ALLOW, "the slowest is far under: %s", v.reason);
+}
+
 Test(guard, no_cut_while_overloaded)
 {
 	raw[DRPC_OUT_CPU] = -1;
