@@ -257,8 +257,11 @@ static __always_inline void move_count(__u32 *hist, __u32 *bucket, __u32 to, __u
 	if (*bucket == to)
 		return;
 	from = __sync_lock_test_and_set(bucket, to);
-	if (from < DRPC_HIST_BUCKETS && from != uncounted)
-		drpc_add(&hist[from], -1);
+	if (from < DRPC_HIST_BUCKETS) {
+		DRPC_HIST_FORGET(from); /* one check each: 6.1 cannot follow them merged */
+		if (from != uncounted)
+			drpc_add(&hist[from], -1);
+	}
 	if (to != uncounted)
 		drpc_add(&hist[to], 1);
 }

@@ -47,7 +47,7 @@ struct drpc_kernel {
 
 	const struct drpc_slot_shard *counters; /* slots << shard_bits of them */
 	size_t counters_bytes;
-	bool *counters_mapped; /* which pieces of them are: kernel_maps.c */
+	bool *counters_mapped;		   /* which pieces of them are: kernel_maps.c */
 	struct drpc_slot_info *slot_infos; /* mapped, `slots` of them */
 	size_t slot_infos_bytes;
 	struct drpc_tunables *runtime; /* mapped */
@@ -121,8 +121,8 @@ void drpc_kernel_hook(struct drpc_kernel *kernel, const char *need, const char *
 
 /*
  * Whether options.force_rung allows this rung: true without a word for this concern, else where
- * the rung's name contains the forced text ("latency=fexit" allows "fexit/tcp_recvmsg" and, as
- * the only rung of its need, whatever that need has).
+ * the rung's name contains the forced text: "latency=fexit" allows "fexit/tcp_recvmsg". Needs that
+ * have no rung of that name are left alone.
  */
 bool drpc_kernel_rung_allowed(const struct drpc_kernel *kernel, const char *concern,
 			      const char *rung);

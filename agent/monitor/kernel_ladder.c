@@ -126,13 +126,13 @@ static const char *refusal(int err)
 {
 	switch (err) {
 	case -EPERM:
-	case -EACCES:
 		return "not permitted here";
 	case -ESRCH:
 	case -ENOENT:
 		return "not in this kernel";
 	case -EPROTO:
 		return "has other arguments in this kernel";
+	case -EACCES:
 	case -EINVAL:
 		return "refused by the verifier";
 	default:
@@ -148,22 +148,35 @@ static void note_refusal(char *list, size_t size, const char *rung, const char *
 	snprintf(list + len, size - len, "%s%s: %s", len ? "; " : "", rung, why);
 }
 
+/* Whether a word in force_rung is about this need: names one of its rungs, and not all. */
+static bool is_forced(const struct drpc_kernel *kernel, const char *concern,
+		      const struct drpc_need *need)
+{
+	int rungs = 0, allowed = 0;
+
+	for (int i = 0; i < DRPC_NEED_RUNGS && need->rungs[i].name; i++) {
+		rungs++;
+		allowed += drpc_kernel_rung_allowed(kernel, concern, need->rungs[i].name);
+	}
+	return allowed > 0 && allowed < rungs;
+}
+
 static bool climb_one(struct drpc_kernel *kernel, const char *concern,
 		      const struct drpc_object_ops *ops, struct drpc_need *need)
 {
 	char refused[sizeof(((struct drpc_hook_status *)NULL)->reason)] = "";
+
+	bool forced = is_forced(kernel, concern, need);
 
 	need->chosen = NULL;
 	for (int i = 0; i < DRPC_NEED_RUNGS && need->rungs[i].name; i++) {
 		const struct drpc_rung *rung = &need->rungs[i];
 		int r;
 
-		/* A need with one rung has no choice to force; a rung without programs is what is
-		 * left when all others fail. */
-		if (need->rungs[1].name && rung->programs[0] &&
+		/* A rung without programs is what is left when all others fail. */
+		if (forced && rung->programs[0] &&
 		    !drpc_kernel_rung_allowed(kernel, concern, rung->name)) {
-			note_refusal(refused, sizeof(refused), rung->name,
-				     "forced out");
+			note_refusal(refused, sizeof(refused), rung->name, "forced out");
 			continue;
 		}
 		r = try_rung(kernel, ops, rung);
@@ -184,11 +197,25 @@ static bool climb_one(struct drpc_kernel *kernel, const char *concern,
 	return false;
 }
 
+/* A forced rung that no need of the concern has is a mistake, not a wish. */
+static bool force_is_known(const struct drpc_kernel *kernel, const char *concern,
+			   const struct drpc_need *needs, size_t n_needs)
+{
+	for (size_t i = 0; i < n_needs; i++)
+		for (int r = 0; r < DRPC_NEED_RUNGS && needs[i].rungs[r].name; r++)
+			if (drpc_kernel_rung_allowed(kernel, concern, needs[i].rungs[r].name))
+				return true;
+	return false;
+}
+
 int drpc_ladder_climb(struct drpc_kernel *kernel, const char *concern,
 		      const struct drpc_object_ops *ops, struct drpc_need *needs, size_t n_needs)
 {
 	int met = 0;
 
+	if (!force_is_known(kernel, concern, needs, n_needs))
+		return drpc_err(-EINVAL, "kernel: %s has no rung of the name in \"%s\"", concern,
+				kernel->force_rung);
 	for (size_t i = 0; i < n_needs; i++)
 		met += climb_one(kernel, concern, ops, &needs[i]);
 	return met;
