@@ -13,10 +13,12 @@ ARCHIVES  := lib nn teacher agent cli testbed load bench
 
 # --- kernels: one source per instruction set, chosen at run time (nn/isa.h) ---------------------
 # -O3 in every variant: the kernels are loops, and the sanitised tests train networks with them.
-CFLAGS_nn_isa_base := -O3
+# Under the sanitizers -O3 takes minutes of compilation for nothing.
+KERNEL_OPT := $(if $(filter release,$(BUILD)),-O3)
+CFLAGS_nn_isa_base := $(KERNEL_OPT)
 ifeq ($(ARCH),x86)
-CFLAGS_nn_isa_avx2 := -O3 -mavx2 -mfma
-CFLAGS_nn_isa_avx512 := -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
+CFLAGS_nn_isa_avx2 := $(KERNEL_OPT) -mavx2 -mfma
+CFLAGS_nn_isa_avx512 := $(KERNEL_OPT) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
 endif
 
 # --- programs: name → main, archives in link order, pkg-config modules --------------------------
