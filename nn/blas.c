@@ -57,7 +57,7 @@ static bool own_kernel(enum drpc_gemm_op op, size_t m, size_t n, size_t k)
 	case DRPC_GEMM_NN:
 		return n * k > B_MAX && m * n * k > SMALL_PRODUCT;
 	default:
-		return false;
+		return m * n > B_MAX && m * n * k > SMALL_PRODUCT;
 	}
 }
 
@@ -69,37 +69,55 @@ static void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, siz
 		    (blasint)lda, b, (blasint)ldb, beta, c, (blasint)ldc);
 }
 
+void drpc_blas_gemm(enum drpc_gemm_op op, size_t m, size_t n, size_t k, const float *a, size_t lda,
+		    const float *b, size_t ldb, float beta, float *c, size_t ldc)
+{
+	size_t piece;
+
+	switch (op) {
+	case DRPC_GEMM_NN:
+		piece = piece_of(m, n * k);
+		for (size_t i = 0; i < m; i += piece)
+			gemm(CblasNoTrans, CblasNoTrans, DRPC_MIN(piece, m - i), n, k, a + i * lda,
+			     lda, b, ldb, beta, c + i * ldc, ldc);
+		break;
+	case DRPC_GEMM_NT:
+		gemm(CblasNoTrans, CblasTrans, m, n, k, a, lda, b, ldb, beta, c, ldc);
+		break;
+	case DRPC_GEMM_TN:
+		piece = piece_of(k, m * n);
+		for (size_t i = 0; i < k; i += piece)
+			gemm(CblasTrans, CblasNoTrans, m, n, DRPC_MIN(piece, k - i), a + i * lda,
+			     lda, b + i * ldb, ldb, i ? 1.0f : beta, c, ldc);
+		break;
+	}
+}
+
+static void product(enum drpc_gemm_op op, size_t m, size_t n, size_t k, const float *a, size_t lda,
+		    const float *b, size_t ldb, float beta, float *c, size_t ldc)
+{
+	if (own_kernel(op, m, n, k))
+		drpc_isa()->gemm(op, m, n, k, a, lda, b, ldb, beta, c, ldc);
+	else
+		drpc_blas_gemm(op, m, n, k, a, lda, b, ldb, beta, c, ldc);
+}
+
 void drpc_gemm_nn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
 		  size_t ldb, float beta, float *c, size_t ldc)
 {
-	const size_t piece = piece_of(m, n * k);
-
-	if (own_kernel(DRPC_GEMM_NN, m, n, k)) {
-		drpc_isa()->gemm(DRPC_GEMM_NN, m, n, k, a, lda, b, ldb, beta, c, ldc);
-		return;
-	}
-	for (size_t i = 0; i < m; i += piece)
-		gemm(CblasNoTrans, CblasNoTrans, DRPC_MIN(piece, m - i), n, k, a + i * lda, lda, b,
-		     ldb, beta, c + i * ldc, ldc);
+	product(DRPC_GEMM_NN, m, n, k, a, lda, b, ldb, beta, c, ldc);
 }
 
 void drpc_gemm_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
 		  size_t ldb, float beta, float *c, size_t ldc)
 {
-	if (own_kernel(DRPC_GEMM_NT, m, n, k))
-		drpc_isa()->gemm(DRPC_GEMM_NT, m, n, k, a, lda, b, ldb, beta, c, ldc);
-	else
-		gemm(CblasNoTrans, CblasTrans, m, n, k, a, lda, b, ldb, beta, c, ldc);
+	product(DRPC_GEMM_NT, m, n, k, a, lda, b, ldb, beta, c, ldc);
 }
 
 void drpc_gemm_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
 		  size_t ldb, float beta, float *c, size_t ldc)
 {
-	const size_t piece = piece_of(k, m * n);
-
-	for (size_t i = 0; i < k; i += piece)
-		gemm(CblasTrans, CblasNoTrans, m, n, DRPC_MIN(piece, k - i), a + i * lda, lda,
-		     b + i * ldb, ldb, i ? 1.0f : beta, c, ldc);
+	product(DRPC_GEMM_TN, m, n, k, a, lda, b, ldb, beta, c, ldc);
 }
 
 void drpc_gemm_bias_relu(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,

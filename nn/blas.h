@@ -12,6 +12,8 @@
 
 #include <stddef.h>
 
+#include "nn/isa.h"
+
 /* Holds OpenBLAS to one thread: at these sizes more of them cost more than they do. */
 void drpc_blas_init(void);
 
@@ -27,6 +29,10 @@ void drpc_gemm_nt(size_t m, size_t n, size_t k, const float *a, size_t lda, cons
 /* A [k][m], B [k][n] */
 void drpc_gemm_tn(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,
 		  size_t ldb, float beta, float *c, size_t ldc);
+
+/* The same products by OpenBLAS alone, in pieces where that is faster; what benchmarks compare with. */
+void drpc_blas_gemm(enum drpc_gemm_op op, size_t m, size_t n, size_t k, const float *a, size_t lda,
+		    const float *b, size_t ldb, float beta, float *c, size_t ldc);
 
 /* C = relu(A [m][k] B [k][n] + bias [n]) */
 void drpc_gemm_bias_relu(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b,

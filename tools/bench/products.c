@@ -11,7 +11,8 @@
 
 #define MAX_SAMPLES 4096
 
-enum way { WHOLE_NN, WHOLE_NT, WHOLE_TN, PIECES_NN, PIECES_TN };
+/* In the order of enum bench_ways. */
+enum way { WHOLE_NN, WHOLE_NT, WHOLE_TN, PIECES_NN, PIECES_TN, OWN_NN, OWN_NT, OWN_TN };
 
 static float *operand(size_t n)
 {
@@ -62,12 +63,31 @@ static void run(enum way way, const struct bench_product *p)
 		whole(CblasTrans, CblasNoTrans, p);
 		break;
 	case PIECES_NN:
-		drpc_gemm_nn(p->m, p->n, p->k, p->a, p->k, p->b, p->n, 0.0f, p->c, p->n);
+		drpc_blas_gemm(DRPC_GEMM_NN, p->m, p->n, p->k, p->a, p->k, p->b, p->n, 0.0f, p->c,
+			       p->n);
 		break;
 	case PIECES_TN:
+		drpc_blas_gemm(DRPC_GEMM_TN, p->m, p->n, p->k, p->a, p->m, p->b, p->n, 0.0f, p->c,
+			       p->n);
+		break;
+	case OWN_NN:
+		drpc_gemm_nn(p->m, p->n, p->k, p->a, p->k, p->b, p->n, 0.0f, p->c, p->n);
+		break;
+	case OWN_NT:
+		drpc_gemm_nt(p->m, p->n, p->k, p->a, p->k, p->b, p->k, 0.0f, p->c, p->n);
+		break;
+	case OWN_TN:
 		drpc_gemm_tn(p->m, p->n, p->k, p->a, p->m, p->b, p->n, 0.0f, p->c, p->n);
 		break;
 	}
+}
+
+/* So often that reading the thread's clock, a system call, is under a percent. */
+static int repeats(const struct bench_product *p)
+{
+	const double us = 2e-5 * (double)(p->m * p->n * p->k); /* at 100 GFLOP/s */
+
+	return (int)DRPC_CLAMP(50.0 / us, 1.0, 100.0);
 }
 
 void bench_products_round(struct bench_product *products, size_t n)
@@ -76,43 +96,37 @@ void bench_products_round(struct bench_product *products, size_t n)
 		struct bench_product *p = &products[i];
 
 		for (int way = 0; way < BENCH_WAYS && p->n_samples < MAX_SAMPLES; way++) {
+			const int n_repeats = repeats(p);
 			uint64_t begin;
 
 			/* Once to have the operands where an update would find them. */
 			run((enum way)way, p);
-			begin = drpc_now_ns();
-			for (int repeat = 0; repeat < 4; repeat++)
+			begin = bench_thread_cpu_ns();
+			for (int repeat = 0; repeat < n_repeats; repeat++)
 				run((enum way)way, p);
-			p->samples[way][p->n_samples] = (double)(drpc_now_ns() - begin) / 4e3;
+			p->samples[way][p->n_samples] =
+				(double)(bench_thread_cpu_ns() - begin) / 1e3 / n_repeats;
 		}
 		if (p->n_samples < MAX_SAMPLES)
 			p->n_samples++;
 	}
 }
 
-static double fastest(struct bench_product *products, size_t n, int ways)
+double bench_products_us(struct bench_product *products, size_t n, enum bench_ways ways)
 {
+	static const int ends[] = {
+		[BENCH_WHOLE] = PIECES_NN, [BENCH_LIBRARY] = OWN_NN, [BENCH_ANY] = BENCH_WAYS};
 	double sum = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		double best = 1e300;
 
-		for (int way = 0; way < ways; way++)
+		for (int way = 0; way < ends[ways]; way++)
 			best = DRPC_MIN(best, bench_median(products[i].samples[way],
 							   products[i].n_samples));
 		sum += best * (double)products[i].times;
 	}
 	return sum;
-}
-
-double bench_products_floor_us(struct bench_product *products, size_t n)
-{
-	return fastest(products, n, BENCH_WAYS);
-}
-
-double bench_products_plain_us(struct bench_product *products, size_t n)
-{
-	return fastest(products, n, PIECES_NN);
 }
 
 void bench_products_stop(struct bench_product *products, size_t n)
