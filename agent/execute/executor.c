@@ -256,7 +256,10 @@ int drpc_executor_read(struct drpc_executor *ex, const struct drpc_container *co
 		return drpc_cgroupfs_read(&e->cg, what, ret, why, sizeof(why));
 	if (e->engine_known && ex->config.runtime)
 		return read_engine(e, what, ret);
-	return e->open_err ? e->open_err : -EOPNOTSUPP;
+	if (e->open_err)
+		return e->open_err;
+	what &= e->cg.readable;
+	return what ? drpc_cgroupfs_read(&e->cg, what, ret, why, sizeof(why)) : -EOPNOTSUPP;
 }
 
 /* --- applying --------------------------------------------------------------------------------- */

@@ -72,8 +72,9 @@ int drpc_executor_new(const struct drpc_executor_config *config, struct drpc_exe
 void drpc_executor_free(struct drpc_executor **executor);
 
 /*
- * The limits in force. -EINPROGRESS: they must come from the engine, which is being asked (call
- * again); otherwise as in drpc_apply_result.
+ * The limits in force; fields of a resource whose controller is not there stay untouched.
+ * -EINPROGRESS: they must come from the engine, which is being asked (call again); otherwise as in
+ * drpc_apply_result.
  */
 int drpc_executor_read(struct drpc_executor *executor, const struct drpc_container *container,
 		       uint32_t what, struct drpc_limits *ret);

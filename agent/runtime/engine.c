@@ -40,7 +40,7 @@ bool drpc_engine_error_is_away(int err)
 	return err == -ECONNREFUSED || err == -ETIMEDOUT || err == -EPROTO;
 }
 
-/* Notes the state, tells the owner and the log of a change, returns when to try again. */
+/* Notes the state, tells the owner of a change (who logs it), returns when to try again. */
 static uint32_t went_away(struct drpc_engine *e, const char *why)
 {
 	uint32_t delay_ms = e->backoff_ms;
@@ -48,8 +48,7 @@ static uint32_t went_away(struct drpc_engine *e, const char *why)
 	e->backoff_ms = DRPC_MIN(e->backoff_ms * 2, (uint32_t)DRPC_ENGINE_BACKOFF_MAX_MS);
 	drpc_strcpy(e->rt.why, sizeof(e->rt.why), why);
 	if (e->rt.state != DRPC_RUNTIME_AWAY) {
-		drpc_warn("engine: %s does not answer (%s), trying again until it does", e->socket,
-			  why);
+		drpc_debug("engine: %s does not answer: %s", e->socket, why);
 		e->rt.state = DRPC_RUNTIME_AWAY;
 		emit_kind(e, DRPC_RUNTIME_STATE);
 	}
@@ -92,8 +91,7 @@ static void became_ready(struct drpc_engine *e)
 	e->rt.remembers = strcmp(e->rt.kind, "podman") != 0;
 	e->rt.state = DRPC_RUNTIME_READY;
 	e->rt.why[0] = '\0';
-	drpc_info("engine: %s %s answers at %s (API %s)", e->rt.kind, e->rt.version, e->socket,
-		  e->api);
+	drpc_debug("engine: %s answers, API %s", e->socket, e->api);
 	emit_kind(e, DRPC_RUNTIME_STATE);
 	stream_begin(e);
 	emit_kind(e, DRPC_RUNTIME_RESYNC);

@@ -181,8 +181,11 @@ Test(executor, no_way)
 Test(executor, one_controller_is_missing)
 {
 	struct drpc_executor_status status;
+	struct drpc_limits limits = {.mem_max_bytes = 7};
 
 	unlinkat(fx.fd, "web/memory.max", 0);
+	cr_expect_eq(drpc_executor_read(executor, &web, BOTH, &limits), 0);
+	cr_expect(limits.cpu_quota_usec == NONE && limits.mem_max_bytes == 7);
 	cr_expect_eq(apply(&web, 50000, 64 * MIB), -EOPNOTSUPP);
 	cr_expect_eq(result.done, DRPC_LIMIT_CPU);
 	cr_expect_str_eq(fixture_get(&fx, "/web", "cpu.max"), "50000 100000");
