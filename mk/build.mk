@@ -12,7 +12,6 @@ SRC_bench := $(filter-out tools/bench/main.c,$(wildcard tools/bench/*.c))
 ARCHIVES  := lib nn teacher agent cli testbed load bench
 
 # --- kernels: one source per instruction set, chosen at run time (nn/isa.h) ---------------------
-# -O3 in every variant: the kernels are loops, and the sanitised tests train networks with them.
 # Under the sanitizers -O3 takes minutes of compilation for nothing.
 KERNEL_OPT := $(if $(filter release,$(BUILD)),-O3)
 CFLAGS_nn_isa_base := $(KERNEL_OPT)
