@@ -20,6 +20,7 @@ TEST_PKGS := $(AGENT_PKGS) criterion openblas
 
 # $(1) name below $(OUT)/tests, $(2) sources
 define test_rule
+$(call objs,$(2)): | deps-test
 $(OUT)/tests/$(1): $$(call objs,$(2)) $$(call arcs,$$(TEST_ARCS))
 	@mkdir -p $$(@D)
 	$$(call say,LD,$$@)$$(CC) $$(CFLAGS) -o $$@ $$^ $$(LDFLAGS) $$(call pkg_libs,$$(TEST_PKGS)) -lm
@@ -85,6 +86,7 @@ FUZZ_SECONDS ?= 20
 FUZZ_NAMES := $(basename $(notdir $(wildcard tests/fuzz/*.c)))
 
 define fuzz_rule
+$(call objs,tests/fuzz/$(1).c): | deps-test
 $(OUT)/tests/fuzz-$(1): $$(call objs,tests/fuzz/$(1).c) $$(call arcs,$$(TEST_ARCS))
 	@mkdir -p $$(@D)
 	$$(call say,LD,$$@)$$(CC) $$(CFLAGS) -fsanitize=fuzzer -o $$@ $$^ $$(LDFLAGS) \

@@ -107,6 +107,7 @@ int bench_hist(int argc, char **argv, struct bench_report *report)
 
 		for (size_t i = 0; i < 100; i++)
 			q += drpc_hist_quantile_ns(hist, 0.99);
+		(void)q;
 		rounds[r] = (double)(drpc_now_ns() - start) / 100;
 	}
 	bench_add(report, "ns", bench_median(rounds, ROUNDS), "hist_quantile_ns");

@@ -65,6 +65,7 @@ static int measure(unsigned int n_inputs, double *ret_p50, double *ret_p99)
 		}
 		batch_ns[b] = (double)(drpc_now_ns() - start) / BATCH;
 	}
+	(void)sink;
 	drpc_policy_net_free(&net);
 	*ret_p50 = bench_median(batch_ns, BATCHES);
 	*ret_p99 = bench_percentile(batch_ns, BATCHES, 0.99);
