@@ -40,7 +40,7 @@ static void put_uint(struct drpc_buffer *b, unsigned int field, uint64_t value)
 /* sint32 and sint64: small magnitudes of either sign are short. */
 static void put_sint(struct drpc_buffer *b, unsigned int field, int64_t value)
 {
-	put_uint(b, field, ((uint64_t)value << 1) ^ (uint64_t)(value >> 63));
+	put_uint(b, field, ((uint64_t)value << 1) ^ (value < 0 ? UINT64_MAX : 0));
 }
 
 static void put_double(struct drpc_buffer *b, unsigned int field, double value)

@@ -209,7 +209,7 @@ static void *client_thread(void *arg)
 		call->reply[call->reply_size] = '\0';
 	}
 	close(fd);
-	n = write(call->wake, "x", 1);
+	(void)!write(call->wake, "x", 1);
 	return NULL;
 }
 
