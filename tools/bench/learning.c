@@ -252,6 +252,7 @@ static void time_draws(struct drpc_replay *replay, bool prioritized, size_t n_st
 		}
 		times[i] = (double)(drpc_now_ns() - begin) / 1e3;
 	}
+	(void)sink;
 	bench_add(report, "us", bench_median(times, SAMPLES), "replay_draw_256_%s_us",
 		  prioritized ? "prioritised" : "uniform");
 }
