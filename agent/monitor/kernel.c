@@ -417,6 +417,7 @@ void drpc_kernel_stats(const struct drpc_kernel *kernel, struct drpc_kernel_stat
 		.lost_events = sum_losses(kernel, DRPC_LOST_EVENT),
 		.lost_edges = sum_losses(kernel, DRPC_LOST_EDGE),
 		.lost_stalls = sum_losses(kernel, DRPC_LOST_STALL),
+		.missed_runs = drpc_latency_missed_runs(kernel),
 		.map_bytes = kernel->map_bytes,
 		.slots_used = kernel->slots_used,
 		.slots_max = kernel->slots - 1,

@@ -82,9 +82,8 @@ uint64_t drpc_kernel_activity(const struct drpc_kernel *kernel, uint32_t slot);
 
 /*
  * Seeds sockets that were open before the start, in the network namespace of `pid` (0: ours).
- * Returns how many server-role sockets were seeded, or a negative errno (-ENOTSUP where the
- * iterator does not work; those connections are then picked up at their next turn if the kernel
- * lets storage be created there).
+ * Returns how many server-role sockets were seeded, or a negative errno: -ENOENT when the process
+ * has ended, -ENOTSUP where the iterator does not work; those connections stay unmeasured then.
  */
 int drpc_kernel_seed_sockets(struct drpc_kernel *kernel, pid_t pid);
 
@@ -110,6 +109,7 @@ void drpc_kernel_set_slow(struct drpc_kernel *kernel, uint32_t slot, uint64_t sl
 /* Ring-buffer reservations that failed, edge-table inserts that failed, and map memory. */
 struct drpc_kernel_stats {
 	uint64_t lost_events, lost_edges, lost_stalls, map_bytes;
+	uint64_t missed_runs; /* of the latency programs, where one would have interrupted itself */
 	uint32_t slots_used, slots_max, shards;
 };
 void drpc_kernel_stats(const struct drpc_kernel *kernel, struct drpc_kernel_stats *ret);

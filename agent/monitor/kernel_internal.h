@@ -90,6 +90,7 @@ extern const struct drpc_concern drpc_concern_cgroup_iter;
 
 /* Of the latency concern. */
 int drpc_latency_seed(struct drpc_kernel *kernel, pid_t pid);
+uint64_t drpc_latency_missed_runs(const struct drpc_kernel *kernel);
 size_t drpc_latency_edges(struct drpc_kernel *kernel, struct drpc_edge *edges, size_t max);
 
 /* An IPv6 address (or IPv4 mapped into it) and port as text: "10.0.0.7:5432", "[fe80::1]:80". */

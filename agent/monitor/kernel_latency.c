@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <bpf/bpf.h>
+
 #include "agent/monitor/kernel_latency.h"
 #include "agent/monitor/kernel_load.h"
 #include "lib/log.h"
@@ -186,6 +188,30 @@ static int latency_open(struct drpc_kernel *kernel)
 	if (r < 0)
 		latency_close(kernel);
 	return r;
+}
+
+/*
+ * The kernel does not run a program that is running on this CPU already: a softirq inside the same
+ * hook, or, on a preemptible kernel with trampolines, another thread. What that loses is repaired
+ * or lost by a turn; how often it happened is for doctor.
+ */
+uint64_t drpc_latency_missed_runs(const struct drpc_kernel *kernel)
+{
+	struct bpf_program *prog;
+	uint64_t sum = 0;
+
+	if (!kernel->latency)
+		return 0;
+	bpf_object__for_each_program(prog, kernel->latency->bpf->obj)
+	{
+		struct bpf_prog_info info = {0};
+		uint32_t size = sizeof(info);
+
+		if (bpf_program__fd(prog) >= 0 &&
+		    bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &size) == 0)
+			sum += info.recursion_misses;
+	}
+	return sum;
 }
 
 const struct drpc_concern drpc_concern_latency = {

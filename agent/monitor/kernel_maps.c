@@ -127,8 +127,8 @@ static int reserve_counters(struct drpc_kernel *kernel)
 
 	kernel->counters_bytes = page_align(((size_t)kernel->slots << kernel->shard_bits) *
 					    sizeof(struct drpc_slot_shard));
-	p = mmap(NULL, kernel->counters_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		 -1, 0);
+	p = mmap(NULL, kernel->counters_bytes, PROT_NONE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (p == MAP_FAILED)
 		return drpc_err(-errno, "kernel maps: cannot reserve %zu bytes",
 				kernel->counters_bytes);

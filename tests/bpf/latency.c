@@ -351,6 +351,7 @@ static void test_race(void)
 static void run(const char *force)
 {
 	struct drpc_kernel_options options = {.latency = true, .force_rung = force};
+	struct drpc_kernel_stats stats;
 
 	rung = force + strlen("latency=");
 	kernel = cg_open(options);
@@ -376,6 +377,8 @@ static void run(const char *force)
 	test_accept();
 	test_forked();
 	test_race();
+	drpc_kernel_stats(kernel, &stats);
+	printf("# %llu runs missed\n", (unsigned long long)stats.missed_runs);
 	drpc_kernel_close(&kernel);
 }
 

@@ -210,24 +210,27 @@ static void slow_turn(const struct conn *c, unsigned int ms)
 	conn_hear(c->client, 10);
 }
 
+#define SLOW_MS 150 /* far above what a turn takes on the slowest machine */
+
 static void test_exemplars(void)
 {
 	struct conn c = conn_open("back", NULL);
 	struct heard heard = {0};
 	struct drpc_kernel_stats stats;
 
-	slow_turn(&c, 8);
+	slow_turn(&c, SLOW_MS);
 	drpc_kernel_consume(kernel, on_event, &heard);
 	tap_ok(heard.slow == 0, "no exemplars unless they are asked for");
-	drpc_kernel_set_slow(kernel, back, 5 * MSEC);
-	slow_turn(&c, 1);
+	drpc_kernel_set_slow(kernel, back, SLOW_MS * MSEC);
+	slow_turn(&c, 0);
 	drpc_kernel_consume(kernel, on_event, &heard);
 	tap_ok(heard.slow == 0, "none of a fast turn");
-	slow_turn(&c, 8);
+	slow_turn(&c, SLOW_MS);
 	drpc_kernel_consume(kernel, on_event, &heard);
 	tap_ok(heard.slow == 1 && heard.last.slot == back &&
 		       heard.last.cgroup_id == cg_id("back") &&
-		       heard.last.duration_ns >= 8 * MSEC && heard.last.time_ns <= drpc_now_ns(),
+		       heard.last.duration_ns >= SLOW_MS * MSEC &&
+		       heard.last.time_ns <= drpc_now_ns(),
 	       "one of a slow turn: whose, and how long");
 	tap_ok(!strncmp(heard.peer, "127.0.0.1:", 10), "and for whom: %s", heard.peer);
 	drpc_kernel_set_slow(kernel, back, 1000); /* everything */
@@ -242,7 +245,7 @@ static void test_exemplars(void)
 	drpc_kernel_set_slow(kernel, back, 0);
 	cg_sleep_ms(15);
 	heard.slow = 0;
-	slow_turn(&c, 8);
+	slow_turn(&c, SLOW_MS);
 	drpc_kernel_consume(kernel, on_event, &heard);
 	tap_ok(heard.slow == 0, "and none once that is taken back");
 	conn_close(&c);

@@ -170,6 +170,23 @@ Test(hist, quantiles_of_a_distribution)
 	}
 }
 
+/* A falling tail leans to the lower end of its buckets: little is lost by that. */
+Test(hist, quantiles_of_a_tail)
+{
+	static const double qs[] = {0.5, 0.9, 0.99, 0.999};
+	uint32_t exponential[DRPC_HIST_BUCKETS] = {0};
+
+	for (int i = 0; i < 1000000; i++)
+		exponential[drpc_hist_index((uint64_t)(-1e6 * log1p(-(i + 0.5) / 1e6)))]++;
+	for (size_t i = 0; i < sizeof(qs) / sizeof(qs[0]); i++) {
+		double truth = -1e6 * log1p(-qs[i]);
+
+		cr_assert_float_eq(drpc_hist_quantile_ns(exponential, qs[i]), truth, truth * 0.006,
+				   "%g: %g %g", qs[i], drpc_hist_quantile_ns(exponential, qs[i]),
+				   truth);
+	}
+}
+
 Test(hist, overflow_counts_as_its_lower_bound)
 {
 	uint32_t hist[DRPC_HIST_BUCKETS] = {0};
