@@ -166,7 +166,10 @@ static __always_inline __u32 psi_since(__u32 time, __u32 prev)
 	return since < PSI_MOST_NS ? since : 0;
 }
 
-/* What get_recent_times() in kernel/sched/psi.c finds for one CPU. */
+/*
+ * What get_recent_times() in kernel/sched/psi.c finds for one CPU. Loops are unrolled, for the 6.1
+ * verifier refuses one whose body falls through to its head.
+ */
 static __always_inline void add_psi(bool typed, __u64 offset)
 {
 	const void *cpu = OBJECT(typed, parts.psi + offset, struct psi_group_cpu);
@@ -180,7 +183,7 @@ static __always_inline void add_psi(bool typed, __u64 offset)
 	weight = load32(typed, cpu, times + 4 * nonidle);
 	if (!(mask >> nonidle & 1) && weight == load32(typed, cpu, prev + 4 * nonidle))
 		return;
-	/* times before state_start: the kernel writes them the other way round. */
+#pragma clang loop unroll(full) /* times before state_start: written the other way round */
 	for (int s = 0; s < DRPC_PSI_COUNT; s++)
 		time[s] = load32(typed, cpu, times + 4 * s);
 	start = load64(typed, cpu, OFFSET(struct psi_group_cpu, state_start));
@@ -188,6 +191,7 @@ static __always_inline void add_psi(bool typed, __u64 offset)
 	weight = psi_since(weight + (mask >> nonidle & 1 ? delta : 0),
 			   load32(typed, cpu, prev + 4 * nonidle));
 	weight >>= 10; /* about microseconds: sums over all CPUs stay under 64 bits */
+#pragma clang loop unroll(full)
 	for (int s = 0; s < DRPC_PSI_COUNT; s++)
 		parts.psi_sum[s] += (__u64)psi_since(time[s] + (mask >> s & 1 ? delta : 0),
 						     load32(typed, cpu, prev + 4 * s)) *
@@ -330,7 +334,7 @@ static __always_inline void read_psi(bool typed, struct cgroup *cgrp, struct drp
 	psi = OBJECT(typed, at, struct psi_group);
 	if (!load8(typed, psi, OFFSET(struct psi_group, enabled)))
 		return;
-	/* The total before the parts: an update in between counts its share in neither. */
+#pragma clang loop unroll(full) /* total before parts: an update in between counts in neither */
 	for (int s = 0; s < DRPC_PSI_COUNT; s++)
 		raw->psi_ns[s] = load64(typed, psi, OFFSET(struct psi_group, total) + 8 * s);
 	parts.psi = load64(typed, psi, OFFSET(struct psi_group, pcpu));
@@ -414,6 +418,7 @@ static __always_inline int visit(bool typed, struct bpf_iter__cgroup *ctx)
 	raw->cpu_usage_ns = flushed + parts.usage;
 	raw->inactive_file_pages = parts.inactive_file;
 	if (parts.psi_weight) {
+#pragma clang loop unroll(full)
 		for (int s = 0; s < DRPC_PSI_COUNT; s++)
 			raw->psi_ns[s] += parts.psi_sum[s] / parts.psi_weight;
 	}

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -259,6 +260,20 @@ bool cg_emulated(void)
 
 	return drpc_read_file_at(AT_FDCWD, "/proc/cpuinfo", DRPC_MIB, &text) > 0 &&
 	       strstr(text, "QEMU");
+}
+
+bool cg_kernel_before(unsigned int major, unsigned int minor)
+{
+	struct utsname name;
+	char *end;
+	unsigned long here;
+
+	if (uname(&name) < 0)
+		return false;
+	here = strtoul(name.release, &end, 10);
+	if (here != major)
+		return here < major;
+	return *end == '.' && strtoul(end + 1, NULL, 10) < minor;
 }
 
 void cg_sleep_ms(unsigned int ms)

@@ -50,6 +50,7 @@ bool cg_schedstat(pid_t pid, uint64_t *ret_wait_ns, uint64_t *ret_switches);
 
 /* Under software emulation costs say nothing and time runs otherwise. */
 bool cg_emulated(void);
+bool cg_kernel_before(unsigned int major, unsigned int minor);
 
 void cg_sleep_ms(unsigned int ms);
 void cg_die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
