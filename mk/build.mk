@@ -12,8 +12,8 @@ SRC_bench := $(filter-out tools/bench/main.c,$(wildcard tools/bench/*.c))
 ARCHIVES  := lib nn teacher agent cli testbed load bench
 
 # --- kernels: one source per instruction set, chosen at run time (nn/isa.h) ---------------------
-# Under the sanitizers -O3 takes minutes of compilation for nothing.
-KERNEL_OPT := $(if $(filter release,$(BUILD)),-O3)
+# Under the sanitizers -O3 takes minutes of compilation for nothing, and no fuzz target comes here.
+KERNEL_OPT := $(if $(filter release,$(BUILD)),-O3)$(if $(filter fuzz,$(BUILD)),-fno-sanitize=all)
 CFLAGS_nn_isa_base := $(KERNEL_OPT)
 ifeq ($(ARCH),x86)
 CFLAGS_nn_isa_avx2 := $(KERNEL_OPT) -mavx2 -mfma
