@@ -70,7 +70,8 @@ struct drpc_isa {
 	/* dy [rows][n] *= act'(y), told from act's output; db [n] = sum of the rows, or NULL */
 	void (*act_back)(enum drpc_act act, size_t rows, size_t n, const float *y, size_t ld_y,
 			 float *dy, size_t ld_dy, float *db);
-	/* xhat = (y + b - mean) inv, y = act(xhat gamma + beta); inv [rows] = 1 / std */
+	/* xhat = (y + b - mean) inv, y = act(xhat gamma + beta); inv [rows] = 1 / std. xhat may be
+	 * y where nobody needs it afterwards */
 	void (*norm_act)(enum drpc_act act, size_t rows, size_t n, float *y, size_t ld,
 			 const float *b, const float *gamma, const float *beta, float *xhat,
 			 float *inv);

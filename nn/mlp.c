@@ -151,7 +151,8 @@ static void layer_finish(const struct drpc_mlp *net, const float *params, size_t
 		drpc_isa()->norm_act(layer->act, rows, view->out, work->y[l] + at, ld,
 				     params + view->b + k * view->out,
 				     params + view->gamma + k * view->out,
-				     params + view->beta + k * view->out, work->xhat[l] + at,
+				     params + view->beta + k * view->out,
+				     (work->forward_only ? work->y[l] : work->xhat[l]) + at,
 				     work->inv[l] + k * work->max_rows + from);
 	}
 }

@@ -54,6 +54,7 @@ struct drpc_mlp_work {
 	float *xhat[DRPC_MLP_MAX_LAYERS]; /* the same, where there is a LayerNorm */
 	float *inv[DRPC_MLP_MAX_LAYERS];  /* [heads][max_rows] */
 	float *dy[2];			  /* [rows][heads widest], in turns */
+	bool forward_only; /* no backward pass will follow: xhat is not kept, and less memory moves */
 	float *allocation;
 };
 

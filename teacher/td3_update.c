@@ -45,7 +45,7 @@ static void gather(struct drpc_td3 *td3, const struct drpc_replay *replay)
 		for (size_t u = 0; u < units; u++, x += td3->row, next += td3->row) {
 			memcpy(x, t.state + u * ns, ns * sizeof(*x));
 			memcpy(x + ns, t.action + u * na, na * sizeof(*x));
-			memcpy(next, t.next + u * ns, ns * sizeof(*x));
+			memcpy(next, t.next + u * ns, ns * sizeof(*next));
 		}
 		td3->batch.reward[i] = t.reward;
 		td3->batch.live[i] = t.done ? 0.0f : 1.0f;
@@ -105,6 +105,8 @@ static void targets(struct drpc_td3 *td3)
 	float *next_action = td3->batch.next + td3->row_state;
 	const float *a;
 
+	actor->work.main.forward_only = actor->work.embed.forward_only = true;
+	critic->work.main.forward_only = critic->work.embed.forward_only = true;
 	drpc_net_forward(&actor->net, actor->target, 1, c->batch, td3->units, td3->batch.next,
 			 td3->row, &actor->work);
 	a = drpc_net_output(&actor->net, &actor->work);
@@ -115,6 +117,8 @@ static void targets(struct drpc_td3 *td3)
 				   (float)c->noise_clip);
 	drpc_net_forward(&critic->net, critic->target, 2, c->batch, td3->units, td3->batch.next,
 			 td3->row, &critic->work);
+	actor->work.main.forward_only = actor->work.embed.forward_only = false;
+	critic->work.main.forward_only = critic->work.embed.forward_only = false;
 	mean_values(td3, td3->q);
 	for (size_t i = 0; i < c->batch; i++) {
 		const float least = fminf(td3->q[2 * i], td3->q[2 * i + 1]);
