@@ -66,18 +66,38 @@ static void check_strings(const struct drpc_journal *journal)
 	}
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	static const struct drpc_journal_record more = {.id = "\x01more", .what = DRPC_LIMIT_CPU};
-	struct drpc_journal *journal = NULL;
-	char dir[64], path[96];
-	size_t count;
-	int r;
+static char dir[64], path[96];
 
+static void clean_up(void)
+{
+	static const char *const endings[] = {"", ".lock", ".new", ".damaged"};
+	char name[128];
+
+	for (size_t i = 0; i < DRPC_ARRAY_SIZE(endings); i++) {
+		snprintf(name, sizeof(name), "%s%s", path, endings[i]);
+		unlink(name);
+	}
+	rmdir(dir);
+}
+
+static void set_up(void)
+{
 	drpc_log_set_level((enum drpc_log_level) - 1);
 	snprintf(dir, sizeof(dir), "/dev/shm/drpc-fuzz-%d", getpid());
 	mkdir(dir, 0700);
 	snprintf(path, sizeof(path), "%s/journal", dir);
+	atexit(clean_up);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const struct drpc_journal_record more = {.id = "\x01more", .what = DRPC_LIMIT_CPU};
+	struct drpc_journal *journal = NULL;
+	size_t count;
+	int r;
+
+	if (!dir[0])
+		set_up();
 	write_file(path, (const char *)data, size);
 	r = drpc_journal_open(path, &journal);
 	assert(r == 0 || r == -EBADMSG || r == -EPROTONOSUPPORT);
