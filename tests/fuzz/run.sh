@@ -16,7 +16,8 @@ for name in "$@"; do
 	if build/fuzz-clang/tests/fuzz-"$name" -max_total_time="$seconds" -fork="$(nproc)" -ignore_crashes=0 \
 		-timeout=10 -rss_limit_mb=2048 -artifact_prefix="$work/" \
 		"$work/corpus" "${seeds[@]}" >"$work/log" 2>&1; then
-		printf '  ok    fuzz-%-20s %s inputs kept\n' "$name" "$(find "$work/corpus" -type f | wc -l)"
+		printf '  ok    fuzz-%-20s %9d inputs tried\n' "$name" \
+			"$(sed -n 's/^#\([0-9]*\): .*/\1/p' "$work/log" | tail -n 1)"
 	else
 		bad=1
 		printf '  FAIL  fuzz-%-20s inputs that fail: %s\n' "$name" "$work/{crash,leak,oom,timeout}-*"
