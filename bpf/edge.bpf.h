@@ -27,6 +27,13 @@ struct {
 	__type(value, struct drpc_edge_counts);
 } drpc_edge_table SEC(".maps");
 
+/* Indices that were in use once: the agent hands them back when a caller has gone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, 1);
+	__type(value, __u32);
+} drpc_edge_free SEC(".maps");
+
 /* Local address and port of server-role connections: who is behind an address. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -92,22 +99,35 @@ static __noinline int learn_endpoint(__u32 slot, __u32 epoch, struct sock *sk)
 	return 0;
 }
 
+/* An index into the table that nobody uses, or one beyond it. */
+static __always_inline __u32 free_edge(void)
+{
+	__u32 index;
+
+	if (!bpf_map_pop_elem(&drpc_edge_free, &index))
+		return index;
+	if (drpc_edge_next >= drpc_edge_max)
+		return drpc_edge_max;
+	return __sync_fetch_and_add(&drpc_edge_next, 1);
+}
+
 /* Finds or makes the edge; its index + 1, 0 where the table is full. */
-static __noinline __u32 find_edge(__u32 slot, struct sock *sk)
+static __noinline __u32 find_edge(struct drpc_sock *s, struct sock *sk)
 {
 	struct drpc_edge_key key;
 	__u32 *known, index;
 
 	edge_key(&key, sk, true);
-	key.slot = slot;
+	key.slot = s->slot;
+	key.epoch = s->epoch;
 	known = bpf_map_lookup_elem(&drpc_edge_index, &key);
 	if (known)
 		return *known + 1;
-	if (drpc_edge_next < drpc_edge_max) {
-		index = __sync_fetch_and_add(&drpc_edge_next, 1);
-		if (index < drpc_edge_max &&
-		    !bpf_map_update_elem(&drpc_edge_index, &key, &index, BPF_NOEXIST))
+	index = free_edge();
+	if (index < drpc_edge_max) {
+		if (!bpf_map_update_elem(&drpc_edge_index, &key, &index, BPF_NOEXIST))
 			return index + 1;
+		bpf_map_push_elem(&drpc_edge_free, &index, BPF_ANY);
 		known = bpf_map_lookup_elem(&drpc_edge_index, &key); /* somebody was faster */
 		if (known)
 			return *known + 1;
@@ -123,7 +143,7 @@ static __always_inline struct drpc_edge_counts *edge_of(struct drpc_sock *s, str
 	if (s->slot == DRPC_SLOT_NONE)
 		return NULL;
 	if (!s->edge)
-		s->edge = find_edge(s->slot, sk);
+		s->edge = find_edge(s, sk);
 	index = s->edge - 1;
 	return bpf_map_lookup_elem(&drpc_edge_table, &index);
 }
@@ -139,7 +159,11 @@ static __always_inline void edge_failed(struct drpc_sock *s, struct sock *sk)
 static __noinline int client_refused(struct sock *sk)
 {
 	struct drpc_sock s = {.slot = drpc_slot_of_cgroup(sk->sk_cgrp_data.cgroup)};
+	struct drpc_slot_info *info = drpc_slot_info(s.slot);
 
+	if (!info)
+		return 0;
+	s.epoch = info->epoch;
 	edge_failed(&s, sk);
 	return 0;
 }

@@ -2,7 +2,6 @@
 /* The latency concern: turns on server-role connections, edges from client-role ones. */
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <bpf/bpf.h>
 
@@ -10,8 +9,6 @@
 #include "agent/monitor/kernel_load.h"
 #include "lib/log.h"
 #include "lib/util.h"
-
-#define ENDPOINTS_MAX 8192
 
 enum {
 	NEED_ARRIVED,
@@ -99,8 +96,9 @@ static void *latency_open_skel(const struct drpc_kernel *kernel)
 	bpf->rodata->drpc_edge_max = edges;
 	if (bpf_map__set_max_entries(bpf->maps.drpc_edge_index, edges) < 0 ||
 	    bpf_map__set_max_entries(bpf->maps.drpc_edge_table, edges) < 0 ||
+	    bpf_map__set_max_entries(bpf->maps.drpc_edge_free, edges) < 0 ||
 	    bpf_map__set_max_entries(bpf->maps.drpc_endpoints,
-				     kernel->options.edges ? ENDPOINTS_MAX : 1) < 0) {
+				     kernel->options.edges ? DRPC_ENDPOINTS_MAX : 1) < 0) {
 		latency_bpf__destroy(bpf);
 		errno = EINVAL;
 		return NULL;
@@ -137,30 +135,13 @@ static int load(struct drpc_kernel *kernel, struct drpc_latency *latency,
 	return drpc_kernel_load(kernel, "latency", bpf->skeleton, needs, NEED_COUNT);
 }
 
-static int map_edges(struct drpc_latency *latency)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t bytes = DRPC_EDGES_MAX * sizeof(struct drpc_edge_counts);
-	void *p;
-
-	bytes = (bytes + page - 1) & ~(page - 1);
-	p = mmap(NULL, bytes, PROT_READ, MAP_SHARED,
-		 bpf_map__fd(latency->bpf->maps.drpc_edge_table), 0);
-	if (p == MAP_FAILED)
-		return drpc_err(-errno, "latency: cannot map the edge table");
-	latency->edge_counts = p;
-	latency->edge_counts_bytes = bytes;
-	return 0;
-}
-
 static void latency_close(struct drpc_kernel *kernel)
 {
 	struct drpc_latency *latency = kernel->latency;
 
 	if (!latency)
 		return;
-	if (latency->edge_counts)
-		munmap(latency->edge_counts, latency->edge_counts_bytes);
+	drpc_edges_release(latency);
 	latency_bpf__destroy(latency->bpf);
 	free(latency);
 	kernel->latency = NULL;
@@ -184,7 +165,7 @@ static int latency_open(struct drpc_kernel *kernel)
 	kernel->latency->can_seed = needs[NEED_SEED].chosen;
 	r = load(kernel, kernel->latency, needs);
 	if (r == 0 && kernel->options.edges)
-		r = map_edges(kernel->latency);
+		r = drpc_edges_reserve(kernel->latency);
 	if (r < 0)
 		latency_close(kernel);
 	return r;
@@ -218,4 +199,5 @@ const struct drpc_concern drpc_concern_latency = {
 	.name = "latency",
 	.open = latency_open,
 	.close = latency_close,
+	.untrack = drpc_edges_forget,
 };

@@ -156,7 +156,7 @@ int drpc_maps_reach(struct drpc_kernel *kernel, uint32_t slot)
 
 static int map_all(struct drpc_kernel *kernel)
 {
-	void *p;
+	void *p = NULL;
 	int r;
 
 	kernel->slot_infos_bytes = page_align(kernel->slots * sizeof(struct drpc_slot_info));

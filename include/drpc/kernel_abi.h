@@ -95,9 +95,10 @@ struct drpc_tunables {
 struct drpc_edge_key {
 	__drpc_u64 netns;   /* cookie of the network namespace where addr is a loopback one, else 0 */
 	__drpc_u8 addr[16]; /* IPv6, or IPv4 mapped into it */
-	__drpc_u32 slot;    /* of the caller; 0 in endpoint keys */
+	__drpc_u32 slot;    /* of the caller; 0 in endpoint keys, so is the epoch */
+	__drpc_u32 epoch;   /* of that slot */
 	__drpc_u16 port;    /* host byte order */
-	__drpc_u16 pad;
+	__drpc_u16 pad[3];
 };
 
 struct drpc_edge_counts {
@@ -149,7 +150,7 @@ struct drpc_ring_path_event {
 
 #ifndef __VMLINUX_H__
 _Static_assert(sizeof(struct drpc_slot_info) == 16, "layout shared with BPF");
-_Static_assert(sizeof(struct drpc_edge_key) == 32, "layout shared with BPF");
+_Static_assert(sizeof(struct drpc_edge_key) == 40, "layout shared with BPF");
 _Static_assert(sizeof(struct drpc_edge_counts) == 864, "layout shared with BPF");
 _Static_assert(sizeof(struct drpc_tunables) == 32, "layout shared with BPF");
 _Static_assert(sizeof(struct drpc_ring_event) == 56, "layout shared with BPF");

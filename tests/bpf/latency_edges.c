@@ -139,6 +139,49 @@ static void test_outside(void)
 	conn_close(&c);
 }
 
+/* More addresses than the table holds; then the caller goes and makes room for others. */
+#define EDGES_MAX 4096
+
+static void test_full_table(void)
+{
+	const unsigned int tried = EDGES_MAX + 100;
+	struct drpc_kernel_stats before, after;
+	uint32_t churn, next;
+	struct drpc_edge edge;
+	struct conn c;
+	size_t have;
+
+	cg_make("churn");
+	churn = conn_track(kernel, "churn");
+	have = drpc_kernel_edges(kernel, NULL, 0);
+	drpc_kernel_stats(kernel, &before);
+	for (unsigned int i = 0; i < tried; i++) {
+		char address[32];
+
+		/* Nobody listens on the discard port of these. */
+		snprintf(address, sizeof(address), "127.1.%u.%u", i / 200, i % 200 + 1);
+		if (conn_connect("churn", address, 9) != -1)
+			cg_die("somebody listens on %s", address);
+	}
+	drpc_kernel_stats(kernel, &after);
+	tap_ok(drpc_kernel_edges(kernel, NULL, 0) == EDGES_MAX, "the table takes what it holds");
+	tap_ok(after.lost_edges - before.lost_edges == have + tried - EDGES_MAX,
+	       "and the rest is counted as lost: %llu",
+	       (unsigned long long)(after.lost_edges - before.lost_edges));
+	drpc_kernel_untrack(kernel, cg_id("churn"), churn);
+	tap_ok(drpc_kernel_edges(kernel, NULL, 0) == have, "a caller takes its edges with it");
+
+	cg_make("heir");
+	next = conn_track(kernel, "heir");
+	c = conn_open("back", "heir");
+	conn_exchange(&c, 10, 10);
+	edge = edge_to(next, "127.0.0.1", c.port);
+	tap_ok(edge.count == 1 && edge.failures == 0 && drpc_hist_count(edge.hist) == 1 &&
+		       drpc_kernel_edges(kernel, NULL, 0) == have + 1,
+	       "and whoever comes next begins at zero");
+	conn_close(&c);
+}
+
 /* Caller and callee on two CPUs: the response may be there before the send hook has run. */
 #define RACE_TURNS 20000
 
@@ -276,6 +319,7 @@ int main(void)
 	test_failures();
 	test_outside();
 	test_race();
+	test_full_table();
 	test_exemplars();
 	drpc_kernel_close(&kernel);
 	close(v6);
