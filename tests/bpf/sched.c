@@ -35,22 +35,10 @@ static struct truth books(const pid_t *pids, int n)
 	return t;
 }
 
-/*
- * A stopping task tells its parent before it leaves the CPU; on a busy machine it may be preempted
- * in between and come once more. Waits until the books stand still.
- */
 static void stop_all(const pid_t *pids, int n)
 {
-	struct truth last, now;
-
 	for (int i = 0; i < n; i++)
 		cg_stop(pids[i]);
-	now = books(pids, n);
-	do {
-		last = now;
-		cg_sleep_ms(100);
-		now = books(pids, n);
-	} while (now.switches != last.switches);
 }
 
 /* Lets stopped burners run for a while: what the scheduler says of that, and what we say. */

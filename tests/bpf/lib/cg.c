@@ -202,6 +202,23 @@ void cg_burn(void *unused)
 		spin++;
 }
 
+/* A stopping task tells its parent before it leaves the CPU. */
+static void wait_off_cpu(pid_t pid)
+{
+	char path[64], last[128] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
+	for (int i = 0; i < 100; i++) {
+		_cleanup_free_ char *now = NULL;
+
+		cg_sleep_ms(50);
+		if (drpc_read_file_at(AT_FDCWD, path, sizeof(last) - 1, &now) < 0 ||
+		    !strcmp(now, last))
+			return;
+		drpc_strcpy(last, sizeof(last), now);
+	}
+}
+
 void cg_stop(pid_t pid)
 {
 	int status;
@@ -209,6 +226,7 @@ void cg_stop(pid_t pid)
 	kill(pid, SIGSTOP);
 	if (waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status))
 		cg_die("process %d does not stop", pid);
+	wait_off_cpu(pid);
 }
 
 void cg_kill(pid_t pid)

@@ -39,7 +39,7 @@ pid_t cg_spawn(const char *name, int cpu, void (*fn)(void *), void *arg);
 /* Bodies of processes: burn until killed. */
 void cg_burn(void *unused);
 
-void cg_stop(pid_t pid); /* SIGSTOP, and waits until it stands still */
+void cg_stop(pid_t pid); /* SIGSTOP, and waits until it is off the CPU */
 void cg_kill(pid_t pid); /* SIGKILL and reap */
 
 /* The files' word on a cgroup. */
