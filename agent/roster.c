@@ -124,6 +124,27 @@ static void deployment_leave(struct drpc_roster *roster, struct drpc_container *
 
 /* --- containers ------------------------------------------------------------------------------- */
 
+/*
+ * A name out of a cgroup's path. Where it is cut, or bytes of it are replaced, two paths may come
+ * out alike, and containers of one name are replicas of one deployment, which get the same limits:
+ * a digest of the path keeps them apart.
+ */
+static void name_from_path(char name[DRPC_NAME_MAX], const char *path)
+{
+	char digest[12];
+	size_t at;
+
+	drpc_sanitize(name, DRPC_NAME_MAX, path);
+	if (strcmp(name, path) == 0)
+		return;
+	at = (size_t)snprintf(digest, sizeof(digest), "~%08x", (uint32_t)drpc_hash_str(path));
+	at = DRPC_MIN(strlen(name), DRPC_NAME_MAX - 1 - at);
+	/* Not into the middle of a character. */
+	while (at > 0 && (name[at] & 0xc0) == 0x80)
+		at--;
+	drpc_strcpy(name + at, DRPC_NAME_MAX - at, digest);
+}
+
 static int slot_remember(struct drpc_roster *roster, struct drpc_container *container)
 {
 	if (container->slot == DRPC_SLOT_OTHER)
@@ -167,9 +188,10 @@ int drpc_roster_add(struct drpc_roster *roster, const struct drpc_cgroup_found *
 		return drpc_err(-ENAMETOOLONG, "roster: cgroup path '%.64s…'", found->path);
 	}
 	/* A runtime's id says nothing to a reader, but it is shorter than the path. */
-	drpc_sanitize(c->name, sizeof(c->name), found->runtime ? found->id : found->path + 1);
 	if (found->runtime)
-		c->name[12] = '\0';
+		snprintf(c->name, sizeof(c->name), "%.12s", found->id);
+	else
+		name_from_path(c->name, found->path + 1);
 	c->cgroup_id = found->cgroup_id;
 	c->mark = roster->mark;
 	d = deployment_get(roster, c->name);

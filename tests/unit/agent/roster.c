@@ -151,10 +151,62 @@ Test(roster, add_cleans_hostile_names)
 			&(struct drpc_cgroup_found){
 				.path = "/a\x1b]0;x\x07\n\xff", .id = "a\n", .cgroup_id = 1},
 			&c);
-	cr_expect_str_eq(c->name, "a?]0;x???");
+	cr_expect_eq(strncmp(c->name, "a?]0;x???~", 10), 0, "%s", c->name);
 	cr_expect_str_eq(c->id, "a?");
 	/* The path is what is opened: it stays as it is. */
 	cr_expect_str_eq(c->cgroup, "/a\x1b]0;x\x07\n\xff");
+	drpc_roster_free(&roster);
+}
+
+/* Replicas share limits: whoever only looks alike must not become one. */
+Test(roster, names_that_look_alike_stay_apart)
+{
+	static const char *const endings[] = {"1", "2", "\x01", "\x02", "\xc3\xa4", "\xc3\xb6"};
+	struct drpc_deployment *before = NULL;
+	struct owner owner;
+	struct drpc_roster *roster = make(&owner);
+
+	for (size_t i = 0; i < DRPC_ARRAY_SIZE(endings); i++) {
+		struct drpc_container *c = NULL;
+		char path[300] = "/";
+
+		memset(path + 1, 'x', 200);
+		drpc_strcpy(path + (i == 2 || i == 3 ? 20 : 201), 8, endings[i]);
+		cr_assert_eq(drpc_roster_add(roster,
+					     &(struct drpc_cgroup_found){
+						     .path = path, .id = "x", .cgroup_id = i + 1},
+					     &c),
+			     1);
+		cr_expect_eq(c->deployment->replica_count, 1);
+		cr_expect_neq(c->deployment, before);
+		before = c->deployment;
+	}
+	/* No digest on a name that is whole. */
+	cr_expect_null(strchr(add(roster, 1000)->name, '~'));
+	drpc_roster_free(&roster);
+}
+
+Test(roster, a_name_is_not_cut_inside_a_character)
+{
+	struct owner owner;
+	struct drpc_roster *roster = make(&owner);
+
+	for (size_t lead = 1; lead <= 2; lead++) {
+		struct drpc_container *c = NULL;
+		char path[300] = "/xx", again[DRPC_NAME_MAX];
+		char *at = path + 1 + lead;
+
+		for (int i = 0; i < 100; i++, at += 2)
+			memcpy(at, "\xc3\xa4", 3);
+		drpc_roster_add(
+			roster,
+			&(struct drpc_cgroup_found){.path = path, .id = "x", .cgroup_id = lead},
+			&c);
+		cr_assert_not_null(c);
+		drpc_sanitize(again, sizeof(again), c->name);
+		cr_expect_str_eq(again, c->name);
+		cr_expect_eq(strlen(c->name) >= DRPC_NAME_MAX - 2, true);
+	}
 	drpc_roster_free(&roster);
 }
 
