@@ -63,7 +63,7 @@ static void seed_sockets(struct drpc_watch *watch, const struct drpc_container *
 	struct stat st;
 	int n;
 
-	if (!watch->agent->kernel || pid <= 0)
+	if (!watch->agent->kernel || !watch->agent->config.bpf.latency || pid <= 0)
 		return;
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
 	if (stat(path, &st) < 0 || seeded_before(watch, st.st_ino))

@@ -310,7 +310,8 @@ static void prepare(struct drpc_executor *ex, const struct drpc_target *t,
 	result->via = choose(e, t->what, why, sizeof(why));
 	e->via = result->via;
 	if (!ex->config.journal)
-		result_set(result, -ESHUTDOWN, "nothing is written in this mode");
+		result_set(result, -ESHUTDOWN,
+			   "originals cannot be journalled, so nothing is written");
 	else if (being_restored(ex, e) || ex->closing)
 		result_set(result, -EAGAIN, "its original limits are being put back");
 	else if (result->via == DRPC_VIA_NONE)
