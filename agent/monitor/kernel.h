@@ -39,7 +39,8 @@ struct drpc_event {
 	uint64_t cgroup_id;
 	uint32_t pid, slot;
 	uint64_t duration_ns;
-	const char *path; /* relative to the cgroup2 mount; valid during the callback only */
+	const char *path; /* relative to the cgroup2 mount, "" for one of 512 bytes or more (look
+			   * through the tree); valid during the callback only */
 	const char *peer; /* DRPC_EVENT_SLOW: "10.0.0.7:5432"; valid during the callback only */
 };
 
@@ -106,7 +107,8 @@ size_t drpc_kernel_edges(struct drpc_kernel *kernel, struct drpc_edge *edges, si
  */
 void drpc_kernel_set_slow(struct drpc_kernel *kernel, uint32_t slot, uint64_t slow_ns);
 
-/* Ring-buffer reservations that failed, edge-table inserts that failed, and map memory. */
+/* Events the ring buffer had no room for, edges the table had none for, stalls in reclaim that were
+ * not timed, and map memory. */
 struct drpc_kernel_stats {
 	uint64_t lost_events, lost_edges, lost_stalls, map_bytes;
 	uint64_t missed_runs; /* of the latency programs, where one would have interrupted itself */

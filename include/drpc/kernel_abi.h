@@ -93,7 +93,7 @@ struct drpc_tunables {
 
 /* A caller's slot and the address it called; one entry of the edge table each. */
 struct drpc_edge_key {
-	__drpc_u64 netns;   /* cookie of the network namespace where addr is a loopback one, else 0 */
+	__drpc_u64 netns; /* cookie of the network namespace where addr is a loopback one, else 0 */
 	__drpc_u8 addr[16]; /* IPv6, or IPv4 mapped into it */
 	__drpc_u32 slot;    /* of the caller; 0 in endpoint keys, so is the epoch */
 	__drpc_u32 epoch;   /* of that slot */
@@ -123,8 +123,8 @@ enum drpc_event_kind {
 	DRPC_EVENT_CGROUP_NEW,	/* a cgroup was made: cgroup_id, path */
 	DRPC_EVENT_CGROUP_GONE, /* removed: cgroup_id, path */
 	DRPC_EVENT_OOM_KILL,	/* cgroup_id, pid */
-	DRPC_EVENT_EXIT,	/* a container's first process ended: cgroup_id, pid */
-	DRPC_EVENT_SLOW,	/* exemplar: slot, duration_ns, peer */
+	DRPC_EVENT_EXIT, /* first process of a tracked cgroup ended (pid), or its last one (0) */
+	DRPC_EVENT_SLOW, /* exemplar: slot, duration_ns, peer */
 };
 
 /* Ring buffer records: one of these, told apart by their size. */
