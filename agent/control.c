@@ -127,6 +127,7 @@ static void fill_request(struct drpc_agent *agent, struct drpc_deployment *d,
 		.replicas = d->replica_count,
 		.local_replicas = d->replica_count,
 		.cpu_usage_mcpu = seen->cpu_usage_mcpu,
+		.cpu_peak_mcpu = drpc_peak_most(&control->cpu_peak, seen->observation.now_ns),
 		.mem_use_bytes = seen->mem_use_bytes,
 		.mem_working_set_bytes = seen->mem_working_set_bytes,
 	};
@@ -180,6 +181,7 @@ static size_t collect(struct drpc_agent *agent, uint64_t now_ns)
 		refresh_limits(agent, d, now_ns);
 		drpc_observe(d, &control->limits, control->changed_ns, now_ns, &control->forecast,
 			     &control->observed);
+		drpc_peak_push(&control->cpu_peak, now_ns, control->observed.cpu_last_mcpu);
 		note_outcome(control);
 		/* Without a whole window since the last change there is nothing to go by yet; a
 		 * window that never comes is the guard's business (stale). A usage that cannot be
@@ -201,18 +203,21 @@ static size_t collect(struct drpc_agent *agent, uint64_t now_ns)
 
 /* --- act and record --------------------------------------------------------------------------- */
 
-static void describe_action(struct drpc_control *control, const struct drpc_decision *decision)
+static void describe_action(struct drpc_control *control, const struct drpc_verdict *verdict)
 {
+	const struct drpc_proposal *from = &verdict->standing, *to = &verdict->target;
 	char cpu[48] = "", memory[48] = "";
 
-	if (decision->cpu_delta_mcpu)
-		snprintf(cpu, sizeof(cpu), "cpu %+.2f ", (double)decision->cpu_delta_mcpu / 1000);
-	if (decision->memory_delta_bytes)
+	if (to->cpu_mcpu != from->cpu_mcpu)
+		snprintf(cpu, sizeof(cpu), "cpu %+.2f ",
+			 ((double)to->cpu_mcpu - (double)from->cpu_mcpu) / 1000);
+	if (to->memory_bytes != from->memory_bytes)
 		snprintf(memory, sizeof(memory), "memory %+.0f MiB ",
-			 (double)decision->memory_delta_bytes / (double)DRPC_MIB);
+			 ((double)to->memory_bytes - (double)from->memory_bytes) /
+				 (double)DRPC_MIB);
 	snprintf(control->last_action, sizeof(control->last_action), "%s%s%s%s%.*s",
-		 decision->verdict == DRPC_VERDICT_RECOMMEND ? "would: " : "", cpu, memory,
-		 cpu[0] || memory[0] ? "· " : "", 110, decision->reason);
+		 verdict->kind == DRPC_VERDICT_RECOMMEND ? "would: " : "", cpu, memory,
+		 cpu[0] || memory[0] ? "· " : "", 110, verdict->reason);
 }
 
 static uint64_t record(struct drpc_agent *agent, struct drpc_deployment *d,
@@ -228,8 +233,8 @@ static uint64_t record(struct drpc_agent *agent, struct drpc_deployment *d,
 	kept = drpc_decision_push(&control->decisions, &decision);
 	agent->stats.decisions++;
 	agent->stats.verdicts[verdict->kind]++;
-	if (moves && (applied || verdict->kind == DRPC_VERDICT_RECOMMEND))
-		describe_action(control, &decision);
+	if (moves && verdict->kind == DRPC_VERDICT_RECOMMEND)
+		describe_action(control, verdict);
 	return kept ? kept->id : 0;
 }
 
@@ -248,6 +253,7 @@ static void committed(struct drpc_agent *agent, struct drpc_control *control,
 	control->limits_stale = true;
 	control->changed_ns = now_ns;
 	control->outcome_id = decision_id;
+	describe_action(control, verdict);
 	agent->stats.applied++;
 }
 

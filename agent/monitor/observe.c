@@ -16,6 +16,11 @@
 
 #define FORECAST_AHEAD_NS (5 * DRPC_NSEC_PER_SEC)
 
+static uint64_t usage_mcpu(const struct drpc_window_scalars *w)
+{
+	return w->cg.cpu_usage_usec * 1000 / DRPC_MAX((w->end_ns - w->start_ns) / 1000, 1UL);
+}
+
 /* Adds the replicas' windows up; usage and levels of the busiest and fullest go to *ret. */
 static void merge_replicas(const struct drpc_deployment *d, uint64_t since_ns,
 			   struct drpc_window *sum, struct drpc_observed *ret)
@@ -23,12 +28,14 @@ static void merge_replicas(const struct drpc_deployment *d, uint64_t since_ns,
 	memset(sum, 0, sizeof(*sum));
 	ret->cpu_known = true;
 	for (const struct drpc_container *c = d->replicas; c; c = c->next_replica) {
+		struct drpc_window_scalars last;
 		struct drpc_window w;
-		uint64_t span_usec, mcpu;
 		int64_t inflight = sum->s.inflight;
 		uint64_t current = sum->s.cg.mem_current_bytes;
 		uint64_t working_set = sum->s.cg.mem_working_set_bytes;
 
+		if (c->series && drpc_series_last(c->series, &last))
+			ret->cpu_last_mcpu = DRPC_MAX(ret->cpu_last_mcpu, usage_mcpu(&last));
 		if (!c->series || drpc_series_recent(c->series, since_ns, &w) == 0)
 			continue;
 		drpc_window_add(sum, &w);
@@ -37,9 +44,7 @@ static void merge_replicas(const struct drpc_deployment *d, uint64_t since_ns,
 		sum->s.cg.mem_current_bytes += current;
 		sum->s.cg.mem_working_set_bytes += working_set;
 
-		span_usec = DRPC_MAX((w.s.end_ns - w.s.start_ns) / 1000, 1UL);
-		mcpu = w.s.cg.cpu_usage_usec * 1000 / span_usec;
-		ret->cpu_usage_mcpu = DRPC_MAX(ret->cpu_usage_mcpu, mcpu);
+		ret->cpu_usage_mcpu = DRPC_MAX(ret->cpu_usage_mcpu, usage_mcpu(&w.s));
 		ret->mem_use_bytes = DRPC_MAX(ret->mem_use_bytes, w.s.cg.mem_current_bytes);
 		ret->mem_working_set_bytes =
 			DRPC_MAX(ret->mem_working_set_bytes, w.s.cg.mem_working_set_bytes);

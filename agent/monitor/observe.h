@@ -18,6 +18,7 @@ struct drpc_observed {
 	struct drpc_view view;	 /* all replicas together; CPU and memory of the mean replica */
 	uint64_t window_end_ns;	 /* of the newest window that counts; 0: there is none yet */
 	uint64_t cpu_usage_mcpu; /* busiest replica */
+	uint64_t cpu_last_mcpu;	 /* busiest replica in the last window, whenever that was */
 	bool cpu_known;		 /* every replica's CPU counters could be read */
 	uint64_t mem_use_bytes, mem_working_set_bytes; /* fullest replica */
 	uint32_t replicas;			       /* that were measured */

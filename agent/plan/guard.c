@@ -401,8 +401,9 @@ static void judge_limits(struct judge *j, bool scale_in)
 	const struct drpc_guard_request *r = j->request;
 	const struct drpc_policy *policy = r->policy;
 	const double share = 1 - p->memory_high_gap;
-	struct bounds cpu = {policy->cpu_step, policy->min_cpu_mcpu, policy->max_cpu_mcpu,
-			     drpc_guard_grown(r->cpu_usage_mcpu, p->cpu_margin)};
+	struct bounds cpu = {
+		policy->cpu_step, policy->min_cpu_mcpu, policy->max_cpu_mcpu,
+		drpc_guard_grown(DRPC_MAX(r->cpu_usage_mcpu, r->cpu_peak_mcpu), p->cpu_margin)};
 	struct bounds memory = {policy->memory_step, policy->min_memory_bytes,
 				policy->max_memory_bytes, 0};
 

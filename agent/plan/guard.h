@@ -94,6 +94,7 @@ struct drpc_guard_request {
 	uint32_t replicas;		/* of the deployment */
 	uint32_t local_replicas;	/* of them on this node */
 	uint64_t cpu_usage_mcpu;	/* of the busiest replica */
+	uint64_t cpu_peak_mcpu;		/* of its busiest window lately; less than usage: unknown */
 	uint64_t mem_use_bytes;		/* memory.current of the fullest replica; 0 unknown */
 	uint64_t mem_working_set_bytes; /* of the fullest replica */
 };

@@ -133,6 +133,7 @@ Test(observe, windows_before_a_change_are_left_out)
 	changed_ns = f.now_ns;
 	o = observe(&f, changed_ns);
 	cr_expect_eq(o.window_end_ns, 0, "no whole window since the change");
+	cr_expect_eq(o.cpu_last_mcpu, 500, "usage is usage, whatever the limit was");
 	window(&f, 200, 20, 20000);
 	o = observe(&f, changed_ns);
 	cr_expect_float_eq(o.observation.features[DRPC_F_P99_SLO], 0.2, 0.02);

@@ -240,6 +240,11 @@ Test(guard, cuts_leave_what_is_in_use)
 	judge();
 	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE);
 	expect_untouched();
+	/* What a burst of the last seconds took is in use as well. */
+	request.cpu_usage_mcpu = 100;
+	request.cpu_peak_mcpu = 750;
+	judge();
+	cr_expect_eq(v.limits.cpu_quota_usec, 82500);
 }
 
 Test(guard, unlimited_begins_at_the_policys_maximum)

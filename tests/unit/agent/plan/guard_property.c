@@ -107,6 +107,7 @@ static void random_request(struct world *w, size_t i)
 		.window_end_ns = below(20) ? w->now : figure(w->now),
 		.replicas = (uint32_t)(below(20) ? below(6) : figure(6)),
 		.cpu_usage_mcpu = figure(500),
+		.cpu_peak_mcpu = figure(500),
 		.mem_use_bytes = figure(512 << 20),
 		.mem_working_set_bytes = figure(256 << 20),
 	};
