@@ -24,6 +24,7 @@ static const struct spec specs[] = {
 	{'S', false, "since", "TIME", "look back this far, at most 64s (default: since the start)"},
 	{'w', true, "watch", NULL, "draw again every second, until interrupted"},
 	{'1', false, "once", NULL, "print one frame and end"},
+	{'a', false, "applied", NULL, "only what was written"},
 	{'n', true, "number", "N", "at most so many, the newest"},
 	{'J', false, "journal", "PATH",
 	 "journal to restore from without an agent (default " DRPC_CLI_JOURNAL ")"},
@@ -121,6 +122,9 @@ static int take(const struct drpc_command *command, struct drpc_cli *cli, char l
 		break;
 	case '1':
 		cli->once = true;
+		break;
+	case 'a':
+		cli->applied = true;
 		break;
 	case 'n':
 		cli->count = (unsigned int)strtoul(arg, &end, 10);

@@ -22,7 +22,7 @@ struct drpc_cli {
 	const char *cgroup_root; /* NULL: the whole mount */
 	double since_sec;	 /* 0: since the start */
 	unsigned int count;	 /* explain -n; 0: all */
-	bool json, csv, watch, once, quiet;
+	bool json, csv, watch, once, quiet, applied;
 	struct drpc_term term;
 	char **args; /* what is not an option */
 	int n_args;

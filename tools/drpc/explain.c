@@ -10,14 +10,19 @@
 #include "tools/drpc/client.h"
 #include "tools/drpc/words.h"
 
-/* The newest `count` of the list, as a new reference. */
-static struct json_object *newest(struct json_object *list, unsigned int count)
+/* The newest `count` of the list, or of what was applied, as a new reference. */
+static struct json_object *newest(struct json_object *list, bool applied, unsigned int count)
 {
 	struct json_object *cut = json_object_new_array();
-	size_t n = DRPC_MIN(json_object_array_length(list), (size_t)count);
 
-	for (size_t i = 0; i < n; i++)
-		json_object_array_add(cut, json_object_get(json_object_array_get_idx(list, i)));
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *decision = json_object_array_get_idx(list, i);
+
+		if (json_object_array_length(cut) == count)
+			break;
+		if (!applied || drpc_field_bool(decision, "applied"))
+			json_object_array_add(cut, json_object_get(decision));
+	}
 	return cut;
 }
 
@@ -25,7 +30,9 @@ static void print_words(struct drpc_cli *cli, struct json_object *list)
 {
 	size_t n = json_object_array_length(list);
 
-	if (n == 0)
+	if (n == 0 && cli->applied)
+		puts("Nothing was changed yet; without --applied it is told why.");
+	else if (n == 0)
 		puts("No decision yet: the mode is off, there was no window to decide on, or the limits cannot be read (drpc doctor).");
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0)
@@ -54,7 +61,7 @@ int drpc_cmd_explain(struct drpc_cli *cli)
 		return DRPC_EXIT_FAILED;
 	}
 	/* In words, the last few are what a person reads; programs get all. */
-	shown = newest(list, cli->count ? cli->count : cli->json ? UINT32_MAX : 10);
+	shown = newest(list, cli->applied, cli->count ? cli->count : cli->json ? UINT32_MAX : 10);
 	if (cli->json)
 		drpc_cli_print_json(shown);
 	else

@@ -15,7 +15,7 @@ static const struct drpc_command commands[] = {
 	{"top", "", "Watch the containers live (keys: q quit, s sort, p pause the view).", "1n", 0,
 	 0, drpc_cmd_top},
 	{"hist", "CONTAINER", "Show a container's latency histogram.", "cSw", 1, 1, drpc_cmd_hist},
-	{"explain", "DEPLOYMENT", "Tell why each limit was changed, or was not.", "n", 1, 1,
+	{"explain", "DEPLOYMENT", "Tell why each limit was changed, or was not.", "an", 1, 1,
 	 drpc_cmd_explain},
 	{"edges", "", "List who calls whom, how often and how fast.", "n", 0, 0, drpc_cmd_edges},
 	{"pause", "[DEPLOYMENT]",
