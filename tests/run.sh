@@ -27,7 +27,7 @@ selected() {
 
 # report FOLDER NAME LIMIT: judge a suite that ran, print its line and what failed in it.
 report() {
-	local folder=$1 name=$2 limit=$3 status="" seconds="-" p=0 f=0 s=0 word rest
+	local folder=$1 name=$2 limit=$3 status="" seconds="-" p=0 f=0 s=0 word rest reasons lines
 	local failures=()
 	if [ -s "$folder/$name.end" ]; then
 		read -r status seconds <"$folder/$name.end"
@@ -54,12 +54,15 @@ report() {
 	if [ "$status" = 124 ] || [ "$status" = 137 ]; then
 		unfinished "$folder/$name.log"
 	fi
+	# The reasons: a TAP report's indented and commented lines after each failure. Where they say
+	# little, the program's own output has to.
+	reasons=$(awk '/^not ok/ { on = 1; print; next } /^(ok|1\.\.)/ { on = 0 } on' "$folder/$name.tap" |
+		head -n 80)
+	lines=$(($(wc -l <<<"$reasons") > 2 * f ? 5 : 30))
 	{
-		# The reasons: a TAP report's indented and commented lines after each failure.
-		awk '/^not ok/ { on = 1; print; next } /^(ok|1\.\.)/ { on = 0 } on' "$folder/$name.tap" |
-			head -n 60
+		echo "$reasons"
 		echo "--- end of $folder/$name.log"
-		tail -n 30 "$folder/$name.log"
+		tail -n $lines "$folder/$name.log"
 	} | sed 's/^/        | /'
 }
 

@@ -6,7 +6,7 @@
 #include <criterion/criterion.h>
 #include <criterion/hooks.h>
 
-#define DEFAULT_LIMIT_SECONDS 60
+#define DEFAULT_LIMIT_SECONDS 120
 
 ReportHook(PRE_ALL)(struct criterion_test_set *set)
 {
