@@ -21,14 +21,14 @@ before=$(limits back front)
 pids+=($!)
 
 # The agent comes while the first rate lasts. The pause tells its counts from those that follow.
-first=$((quick ? 3 : 14)) rate=$((quick ? 200 : 40)) last=$((quick ? 4 : 8))
-load main --rate "$rate@${first}s,0@3s,$rate@${last}s" -c 8 "http://127.0.0.1:$front/"
+first=$((quick ? 3 : 14)) rate=$((quick ? 200 : 40)) last=$((quick ? 4 : 8)) pause=$((quick ? 3 : 8))
+load main --rate "$rate@${first}s,0@${pause}s,$rate@${last}s" -c 8 "http://127.0.0.1:$front/"
 begun=$(now_ms)
 nap 1
 agent_start attach --cgroup-root "$root"
 check "the agent is up while its services are under load" "$? == 0 && $(now_ms) - $begun < $first * 1000"
 holds "it finds connections that were open before" "$(<"$log")" ' [1-9][0-9]* connections were open already'
-until [ $(($(now_ms) - begun)) -gt $((first * 1000 + 1500)) ]; do nap 0.1; done
+until [ $(($(now_ms) - begun)) -gt $((first * 1000 + pause * 400)) ]; do nap 0.1; done
 declare -A seen
 for c in front back; do
 	seen[$c]=$(drpc hist $c --json | "$probe" get count)
