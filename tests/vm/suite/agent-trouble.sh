@@ -29,7 +29,7 @@ changed() { # BEFORE CGROUP...
 	[ "$(limits "$@")" != "$before" ]
 }
 failing() {
-	[ "$(status control.failed)" -gt 0 ]
+	[[ $(status control.failed) == [1-9]* ]]
 }
 
 # --- a cgroup without the CPU controller ----------------------------------------------------------
