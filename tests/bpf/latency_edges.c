@@ -139,6 +139,37 @@ static void test_outside(void)
 	conn_close(&c);
 }
 
+/* The answer comes while the caller is still writing its request. */
+static void *write_large(void *arg)
+{
+	conn_say(*(int *)arg, 1 << 20);
+	return NULL;
+}
+
+static void test_early_answer(void)
+{
+	struct conn c = conn_open("back", "front");
+	int small = 16384;
+	pthread_t thread;
+	struct drpc_edge edge;
+	uint64_t begin = drpc_now_ns(), took;
+
+	setsockopt(c.client, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	setsockopt(c.server, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	pthread_create(&thread, NULL, write_large, &c.client);
+	conn_hear(c.server, 100);
+	cg_sleep_ms(5);
+	conn_say(c.server, 10);
+	took = drpc_now_ns() - begin;
+	conn_hear(c.server, (1 << 20) - 100);
+	pthread_join(thread, NULL);
+	conn_hear(c.client, 10);
+	edge = edge_to(front, "127.0.0.1", c.port);
+	tap_ok(edge.count == 1 && edge.sum_ns <= took,
+	       "answered while the request was being written: once, and no longer than it took");
+	conn_close(&c);
+}
+
 /* More addresses than the table holds; then the caller goes and makes room for others. */
 #define EDGES_MAX 4096
 
@@ -319,6 +350,7 @@ int main(void)
 	test_failures();
 	test_outside();
 	test_race();
+	test_early_answer();
 	test_full_table();
 	test_exemplars();
 	drpc_kernel_close(&kernel);
