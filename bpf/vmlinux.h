@@ -142,8 +142,8 @@ enum psi_states {
 
 struct psi_group_cpu {
 	u32 state_mask;
-	u32 times[1];	 /* by enum psi_states; ns, wraps */
-	u64 state_start; /* sched_clock() since when state_mask holds */
+	u32 times[1];	   /* by enum psi_states; ns, wraps */
+	u64 state_start;   /* sched_clock() since when state_mask holds */
 	u32 times_prev[1]; /* what of times has gone into psi_group.total */
 };
 
