@@ -16,6 +16,7 @@ struct drpc_sampler {
 	struct drpc_cgroup_roots roots;
 	bool iterator;	      /* the kernel's pass works */
 	uint32_t file_groups; /* DRPC_CG_* groups that only the files have, as seen so far */
+	uint64_t tick_ns;     /* the last one; 0 before the first */
 };
 
 /* What the sampler keeps per container, beside the series. */
@@ -24,6 +25,7 @@ struct drpc_sample_state {
 	struct drpc_cgroup_counters from_files; /* last reading */
 	uint64_t cpu_usage_usec;		/* when that was */
 	uint64_t activity;			/* kernel's, at the last window */
+	uint64_t attached_ns;
 	bool read_once;
 };
 
@@ -55,11 +57,15 @@ void drpc_sampler_free(struct drpc_sampler **sampler)
 	*sampler = NULL;
 }
 
+static void sample_container(struct drpc_sampler *sampler, struct drpc_container *c,
+			     uint64_t now_ns);
+
 int drpc_sampler_attach(struct drpc_sampler *sampler, struct drpc_container *container)
 {
 	struct drpc_cgroup_paths paths = {.v2 = container->cgroup};
 	char v1_cpu[PATH_MAX], v1_memory[PATH_MAX];
 	struct drpc_sample_state *state;
+	bool is_new = !container->series;
 	int r;
 
 	if (!container->series) {
@@ -79,7 +85,13 @@ int drpc_sampler_attach(struct drpc_sampler *sampler, struct drpc_container *con
 		paths.v1_cpu = v1_cpu[0] ? v1_cpu : NULL;
 		paths.v1_memory = v1_memory[0] ? v1_memory : NULL;
 	}
-	return drpc_cgroup_files_open(&sampler->roots, &paths, &state->files);
+	r = drpc_cgroup_files_open(&sampler->roots, &paths, &state->files);
+	/* The base now, not at the next tick: what is served until then counts. */
+	if (is_new) {
+		state->attached_ns = drpc_now_ns();
+		sample_container(sampler, container, state->attached_ns);
+	}
+	return r;
 }
 
 void drpc_sampler_detach(struct drpc_container *container)
@@ -176,14 +188,17 @@ static void sample_container(struct drpc_sampler *sampler, struct drpc_container
 
 void drpc_sampler_tick(struct drpc_sampler *sampler, struct drpc_roster *roster, uint64_t now_ns)
 {
+	/* Of a window that is shorter than this, shares and rates say nothing: it is left to grow. */
+	uint64_t sliver_ns = sampler->tick_ns ? (now_ns - sampler->tick_ns) / 2 : 0;
 	struct drpc_container *c = NULL;
 
+	sampler->tick_ns = now_ns;
 	if (sampler->iterator && drpc_kernel_scan_cgroups(sampler->kernel) < 0) {
 		drpc_warn("monitor: the cgroup iterator stopped working, reading files instead");
 		sampler->iterator = false;
 	}
 	while ((c = drpc_roster_next(roster, c))) {
-		if (c->series && c->sample)
+		if (c->series && c->sample && now_ns - c->sample->attached_ns >= sliver_ns)
 			sample_container(sampler, c, now_ns);
 	}
 }
