@@ -25,6 +25,8 @@
 #define SERVER_CPU 0
 #define CLIENT_CPU 1
 
+#define CAPACITY_RUNS 4
+
 struct options {
 	unsigned int connections, sample_bits;
 	double seconds;
@@ -126,23 +128,28 @@ static int run_load(struct drpc_kernel *kernel, struct wire *wire, const struct 
 	return 0;
 }
 
+/* The best of some runs: whatever else ran meanwhile only made it less. */
 static int capacity(const struct server *server, const struct options *o, double *ret_rate)
 {
-	struct exchange_result closed;
 	struct exchange exchange = {
 		.port = server->port,
 		.connections = o->connections,
 		.request = server->request,
 		.request_len = server->request_len,
 		.response_len = server->response_len,
-		.seconds = 2,
+		.seconds = 1,
 	};
-	int r = exchange_run(&exchange, &closed);
 
-	if (r < 0)
-		return r;
-	*ret_rate = (double)closed.answered / closed.seconds;
-	exchange_result_free(&closed);
+	*ret_rate = 0;
+	for (int i = 0; i < CAPACITY_RUNS; i++) {
+		struct exchange_result closed;
+		int r = exchange_run(&exchange, &closed);
+
+		if (r < 0)
+			return r;
+		*ret_rate = DRPC_MAX(*ret_rate, (double)closed.answered / closed.seconds);
+		exchange_result_free(&closed);
+	}
 	return 0;
 }
 
