@@ -85,9 +85,11 @@ struct drpc_isa {
 		     float *m, float *v, float *target);
 	void (*average)(float tau, size_t n, const float *p, float *target);
 	double (*sum_squares)(size_t n, const float *x);
-	/* a [rows][n] = clip(a + clip(noise, ±noise_clip), ±1); noise is dense */
-	void (*smooth)(size_t rows, size_t n, float *a, size_t ld, const float *noise,
-		       float noise_clip);
+	/* ret [rows][n] = clip(a + clip(noise, ±noise_clip), ±1); noise is dense, NULL copies a */
+	void (*smooth)(size_t rows, size_t n, const float *a, size_t lda, const float *noise,
+		       float noise_clip, float *ret, size_t ld);
+	/* ret [rows][n]: row r is at from[r] */
+	void (*gather)(size_t rows, size_t n, const float *const *from, float *ret, size_t ld);
 
 	/* x [groups][units][n] → mean [groups][n], max [groups][n], and the first unit that has it */
 	void (*pool)(size_t groups, size_t units, size_t n, const float *x, size_t ld, float *mean,

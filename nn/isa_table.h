@@ -29,6 +29,7 @@
 	.average = kernel_average,			\
 	.sum_squares = kernel_sum_squares,		\
 	.smooth = kernel_smooth,			\
+	.gather = kernel_gather,			\
 	.pool = kernel_pool,				\
 	.pool_back = kernel_pool_back,			\
 	.group_add = kernel_group_add,			\

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "nn/isa.h"
-#include "nn/simd.h"
+#include "nn/kernels_layers.h"
 
 /*
  * Moments of a dead unit decay into subnormals, which the processor handles a hundred times slower;
@@ -106,26 +106,32 @@ static double kernel_sum_squares(size_t n, const float *x)
 	return total;
 }
 
-/* Adds noise clipped to ±noise_clip, then clips to -1..1; NaN stays. */
-static void kernel_smooth(size_t rows, size_t n, float *a, size_t ld, const float *noise,
-			  float noise_clip)
+static void kernel_smooth(size_t rows, size_t n, const float *a, size_t lda, const float *noise,
+			  float noise_clip, float *ret, size_t ld)
 {
 	for (size_t r = 0; r < rows; r++) {
 		for (size_t j = 0; j < n; j += VF_LANES) {
 			const size_t left = n - j;
-			float *at = a + r * ld + j;
-			const float *from = noise + r * n + j;
-			vf x = left >= VF_LANES ? vf_load(from) : vf_load_part(from, left);
+			vf x = row_load(a + r * lda + j, left), e;
 
-			x = vf_select(x > noise_clip, vf_set(noise_clip), x);
-			x = vf_select(x < -noise_clip, vf_set(-noise_clip), x);
-			x += left >= VF_LANES ? vf_load(at) : vf_load_part(at, left);
-			x = vf_select(x > 1.0f, vf_set(1.0f), x);
-			x = vf_select(x < -1.0f, vf_set(-1.0f), x);
-			if (left >= VF_LANES)
-				vf_store(at, x);
-			else
-				vf_store_part(at, x, left);
+			if (noise) {
+				e = row_load(noise + r * n + j, left);
+				/* Comparisons are false for NaN: it stays. */
+				e = vf_select(e > noise_clip, vf_set(noise_clip), e);
+				e = vf_select(e < -noise_clip, vf_set(-noise_clip), e);
+				x += e;
+				x = vf_select(x > 1.0f, vf_set(1.0f), x);
+				x = vf_select(x < -1.0f, vf_set(-1.0f), x);
+			}
+			row_store(ret + r * ld + j, x, left);
 		}
+	}
+}
+
+static void kernel_gather(size_t rows, size_t n, const float *const *from, float *ret, size_t ld)
+{
+	for (size_t r = 0; r < rows; r++) {
+		for (size_t j = 0; j < n; j += VF_LANES)
+			row_store(ret + r * ld + j, row_load(from[r] + j, n - j), n - j);
 	}
 }

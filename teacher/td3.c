@@ -124,7 +124,8 @@ static int td3_allocate(struct drpc_td3 *td3)
 			      5 * align16(td3->critic.net.n_params) + 2 * align16(rows * td3->row) +
 			      2 * align16(rows * td3->row_action) + 2 * align16(rows * 2) +
 			      5 * align16(batch) +
-			      align16(2 * batch * sizeof(uint64_t) / sizeof(float));
+			      align16(2 * batch * sizeof(uint64_t) / sizeof(float)) +
+			      align16(3 * rows * sizeof(float *) / sizeof(float));
 	struct drpc_td3_half *const halves[] = {&td3->actor, &td3->critic};
 	float *at = aligned_alloc(64, floats * sizeof(*at));
 
@@ -153,6 +154,7 @@ static int td3_allocate(struct drpc_td3 *td3)
 	td3->batch.error = take(&at, batch);
 	td3->y = take(&at, batch);
 	td3->indices = (uint64_t *)take(&at, 2 * batch * sizeof(uint64_t) / sizeof(float));
+	td3->from = (const float **)take(&at, 3 * rows * sizeof(float *) / sizeof(float));
 	for (size_t i = 0; i < batch; i++)
 		td3->batch.weight[i] = 1.0f;
 	return 0;

@@ -90,10 +90,11 @@ struct drpc_td3 {
 	double top_reward; /* largest |r| seen: bounds what a sane Q can be */
 	bool diverged;
 	struct drpc_td3_batch batch;
-	uint64_t *indices; /* [batch] */
-	float *q, *dq;	   /* [rows][2] */
-	float *y;	   /* [batch] */
-	float *daction;	   /* [rows][row_action] */
+	uint64_t *indices;  /* [batch] */
+	const float **from; /* [3][rows]: state, action and next state of each row in the replay */
+	float *q, *dq;	    /* [rows][2] */
+	float *y;	    /* [batch] */
+	float *daction;	    /* [rows][row_action] */
 	float *allocation;
 };
 

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <math.h>
-#include <string.h>
 
 #include "lib/log.h"
 #include "nn/isa.h"
@@ -30,26 +29,26 @@ static int td3_diverge(struct drpc_td3 *td3, const char *what, double value)
 static void gather(struct drpc_td3 *td3, const struct drpc_replay *replay)
 {
 	const size_t units = td3->units, ns = td3->row_state, na = td3->row_action;
-	const size_t batch = td3->config.batch;
-	const size_t ahead = 8;
+	const size_t batch = td3->config.batch, rows = batch * units;
+	const float **state = td3->from, **action = state + rows, **next = action + rows;
 
-	for (size_t i = 0; i < batch && i < ahead; i++)
+	/* All records are asked for before the first is read: they lie anywhere. */
+	for (size_t i = 0; i < batch; i++)
 		drpc_replay_prefetch(replay, td3->indices[i]);
 	for (size_t i = 0; i < batch; i++) {
 		const struct drpc_transition t = drpc_replay_get(replay, td3->indices[i]);
-		float *x = td3->batch.x + i * units * td3->row;
-		float *next = td3->batch.next + i * units * td3->row;
 
-		if (i + ahead < batch)
-			drpc_replay_prefetch(replay, td3->indices[i + ahead]);
-		for (size_t u = 0; u < units; u++, x += td3->row, next += td3->row) {
-			memcpy(x, t.state + u * ns, ns * sizeof(*x));
-			memcpy(x + ns, t.action + u * na, na * sizeof(*x));
-			memcpy(next, t.next + u * ns, ns * sizeof(*next));
+		for (size_t u = 0; u < units; u++) {
+			state[i * units + u] = t.state + u * ns;
+			action[i * units + u] = t.action + u * na;
+			next[i * units + u] = t.next + u * ns;
 		}
 		td3->batch.reward[i] = t.reward;
 		td3->batch.live[i] = t.done ? 0.0f : 1.0f;
 	}
+	drpc_isa()->gather(rows, ns, state, td3->batch.x, td3->row);
+	drpc_isa()->gather(rows, na, action, td3->batch.x + ns, td3->row);
+	drpc_isa()->gather(rows, ns, next, td3->batch.next, td3->row);
 }
 
 static int check_replay(const struct drpc_td3 *td3, const struct drpc_replay *replay)
@@ -102,19 +101,14 @@ static void targets(struct drpc_td3 *td3)
 	const struct drpc_td3_config *c = &td3->config;
 	const size_t rows = c->batch * td3->units, na = td3->row_action;
 	struct drpc_td3_half *actor = &td3->actor, *critic = &td3->critic;
-	float *next_action = td3->batch.next + td3->row_state;
-	const float *a;
 
 	actor->work.main.forward_only = actor->work.embed.forward_only = true;
 	critic->work.main.forward_only = critic->work.embed.forward_only = true;
 	drpc_net_forward(&actor->net, actor->target, 1, c->batch, td3->units, td3->batch.next,
 			 td3->row, &actor->work);
-	a = drpc_net_output(&actor->net, &actor->work);
-	for (size_t r = 0; r < rows; r++)
-		memcpy(next_action + r * td3->row, a + r * na, na * sizeof(*a));
-	if (c->policy_noise > 0)
-		drpc_isa()->smooth(rows, na, next_action, td3->row, td3->batch.noise,
-				   (float)c->noise_clip);
+	drpc_isa()->smooth(rows, na, drpc_net_output(&actor->net, &actor->work), na,
+			   c->policy_noise > 0 ? td3->batch.noise : NULL, (float)c->noise_clip,
+			   td3->batch.next + td3->row_state, td3->row);
 	drpc_net_forward(&critic->net, critic->target, 2, c->batch, td3->units, td3->batch.next,
 			 td3->row, &critic->work);
 	actor->work.main.forward_only = actor->work.embed.forward_only = false;
@@ -191,14 +185,13 @@ static int actor_step(struct drpc_td3 *td3, struct drpc_td3_stats *stats)
 	struct drpc_td3_half *actor = &td3->actor, *critic = &td3->critic;
 	const size_t rows = c->batch * td3->units, na = td3->row_action;
 	const size_t n = actor->net.n_params;
-	const float *a, *q;
+	const float *q;
 	double sum = 0;
 
 	drpc_net_forward(&actor->net, actor->params, 1, c->batch, td3->units, td3->batch.x,
 			 td3->row, &actor->work);
-	a = drpc_net_output(&actor->net, &actor->work);
-	for (size_t r = 0; r < rows; r++)
-		memcpy(td3->batch.x + r * td3->row + td3->row_state, a + r * na, na * sizeof(*a));
+	drpc_isa()->smooth(rows, na, drpc_net_output(&actor->net, &actor->work), na, NULL, 0.0f,
+			   td3->batch.x + td3->row_state, td3->row);
 	drpc_net_forward(&critic->net, critic->params, 1, c->batch, td3->units, td3->batch.x,
 			 td3->row, &critic->work);
 	q = drpc_net_output(&critic->net, &critic->work);

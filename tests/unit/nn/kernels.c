@@ -206,7 +206,8 @@ Test(kernels, averages_sums_and_smoothing)
 	for_each_set_and_width(isa, n)
 	{
 		float *p = fresh(n, 1), *t = fresh(n, 2), *a = fresh(ROWS * LD, 3);
-		float *noise = fresh(ROWS * n, 4);
+		float *noise = fresh(ROWS * n, 4), *out = fresh(ROWS * LD, 5);
+		const float *from[ROWS];
 		double want_t[LD], want_a[ROWS * LD], sum = 0;
 
 		for (size_t i = 0; i < n; i++) {
@@ -214,22 +215,32 @@ Test(kernels, averages_sums_and_smoothing)
 			sum += (double)p[i] * (double)p[i];
 		}
 		for (size_t i = 0; i < ROWS * LD; i++) {
-			want_a[i] = (double)a[i];
+			want_a[i] = (double)out[i];
 			if (i % LD < n) {
 				const double e = (double)noise[i / LD * n + i % LD];
 
-				want_a[i] += fmax(-0.5, fmin(0.5, e));
+				want_a[i] = (double)a[i] + fmax(-0.5, fmin(0.5, e));
 				want_a[i] = fmax(-1, fmin(1, want_a[i]));
 			}
 		}
 		cr_assert_float_eq(isa->sum_squares(n, p), sum, 1e-5 * sum);
 		isa->average(0.005f, n, p, t);
 		assert_near(n, t, want_t, 1e-6);
-		isa->smooth(ROWS, n, a, LD, noise, 0.5f);
-		assert_near(ROWS * LD, a, want_a, 1e-6);
+		isa->smooth(ROWS, n, a, LD, noise, 0.5f, out, LD);
+		assert_near(ROWS * LD, out, want_a, 1e-6);
 		a[0] = NAN;
-		isa->smooth(ROWS, n, a, LD, noise, 0.5f);
-		cr_assert(isnan(a[0]));
+		isa->smooth(ROWS, n, a, LD, noise, 0.5f, out, LD);
+		cr_assert(isnan(out[0]));
+		a[0] = 3;
+		isa->smooth(ROWS, n, a, LD, NULL, 0.5f, out, LD);
+		for (size_t i = 0; i < ROWS * LD; i++)
+			cr_assert_eq(out[i], i % LD < n ? a[i] : (float)want_a[i]);
+		for (size_t r = 0; r < ROWS; r++)
+			from[r] = a + (r * 5 % ROWS) * LD;
+		isa->gather(ROWS, n, from, out, LD);
+		for (size_t i = 0; i < ROWS * LD; i++)
+			cr_assert_eq(out[i], i % LD < n ? from[i / LD][i % LD] : (float)want_a[i]);
+		free(out);
 		free(p);
 		free(t);
 		free(a);
