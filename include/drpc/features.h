@@ -9,16 +9,16 @@
 #pragma once
 
 enum drpc_feature {
-	DRPC_F_CPU_UTIL,	/* CPU usage / CPU limit of the mean replica, 0.. */
-	DRPC_F_MEM_UTIL,	/* working set / memory limit of the mean replica, 0.. */
-	DRPC_F_REPLICAS,	/* replicas that serve */
-	DRPC_F_RATE,		/* requests per second / 1000, all replicas together */
-	DRPC_F_RATE_PRED,	/* predicted requests per second / 1000 */
-	DRPC_F_P99_SLO,		/* p99 / objective; 0 where there was no request */
-	DRPC_F_QUEUE_SHARE,	/* socket-queue time / total time, 0..1 */
-	DRPC_F_CPU_PRESSURE,	/* PSI cpu some, share of the window, 0..1 */
-	DRPC_F_THROTTLED,	/* throttled periods / periods of the window, 0..1 */
-	DRPC_F_MEM_PRESSURE,	/* PSI memory some, share of the window, 0..1 */
+	DRPC_F_CPU_UTIL,     /* CPU usage / CPU limit of the mean replica, 0.. */
+	DRPC_F_MEM_UTIL,     /* working set / memory limit of the mean replica, 0.. */
+	DRPC_F_REPLICAS,     /* replicas that serve */
+	DRPC_F_RATE,	     /* requests per second / 1000, all replicas together */
+	DRPC_F_RATE_PRED,    /* predicted requests per second / 1000 */
+	DRPC_F_P99_SLO,	     /* p99 / objective; 0 where there was no request */
+	DRPC_F_QUEUE_SHARE,  /* socket-queue time / total time, 0..1 */
+	DRPC_F_CPU_PRESSURE, /* PSI cpu some, share of the window, 0..1 */
+	DRPC_F_THROTTLED,    /* throttled periods / periods of the window, 0..1 */
+	DRPC_F_MEM_PRESSURE, /* PSI memory some, share of the window, 0..1 */
 	DRPC_F_COUNT,
 };
 

@@ -13,7 +13,7 @@
 #include "drpc/hist.h"
 
 #ifdef __VMLINUX_H__
-#define DRPC_HIST_INLINE static __always_inline
+#define DRPC_HIST_INLINE    static __always_inline
 /* The compiler knows the table and drops checks against it; the verifier does not, and needs them. */
 #define DRPC_HIST_FORGET(x) __asm__ volatile("" : "+r"(x))
 #else
