@@ -13,6 +13,7 @@ cd "$(dirname "$(readlink -f "$0")")/.." || exit 2
 . tests/lib/suite.sh
 
 logs=build/test-logs
+sanitizer_report='ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|: runtime error: '
 passed=0 failed=0 skipped=0
 skips=()
 
@@ -39,7 +40,8 @@ report() {
 		skip) s=$((s + 1)) && skips+=("$name: $rest") ;;
 		fail) f=$((f + 1)) && failures+=("$rest") ;;
 		esac
-	done < <(awk -v status="$status" -v limit="$limit" -v log_file="$folder/$name.log" \
+	done < <(awk -v status="$status" -v limit="$limit" -v report="$sanitizer_report" \
+		-v log_file="$folder/$name.log" \
 		-f tests/lib/tap.awk "$folder/$name.tap")
 	if [ $((p + f + s)) = 0 ]; then
 		f=1 failures+=("no result")
@@ -61,6 +63,8 @@ report() {
 	lines=$(($(wc -l <<<"$reasons") > 2 * f ? 5 : 30))
 	{
 		echo "$reasons"
+		# The first report of a sanitizer, down to the frames that matter.
+		grep -m 1 -A 14 -E "$sanitizer_report" "$folder/$name.log"
 		echo "--- end of $folder/$name.log"
 		tail -n $lines "$folder/$name.log"
 	} | sed 's/^/        | /'

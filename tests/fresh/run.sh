@@ -22,12 +22,12 @@ root=${DRPC_FRESH_DIR:-/var/tmp/drpc-fresh}
 finish() {
 	local m
 	# The kernel's file systems first: nothing of this machine may be below what is removed.
-	for m in dev sys proc; do
+	for m in dev sys proc .; do
 		umount -R -l "$root/$m" 2>/dev/null || true
 	done
 	if [ -n "${DRPC_FRESH_KEEP:-}" ]; then
 		echo "fresh: kept in $root"
-	elif ! findmnt -rno TARGET | grep -q "^$root/"; then
+	elif ! findmnt -rno TARGET | grep -q "^$root\(/\|\$\)"; then
 		rm -rf --one-file-system "$root"
 	fi
 }
@@ -45,6 +45,9 @@ for f in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources /etc/apt/a
 	/etc/resolv.conf /etc/hosts; do
 	[ ! -e "$f" ] || cp -L --parents "$f" "$root"
 done
+# A root that is a mount point: without one no process inside can have mounts of its own.
+mount --bind "$root" "$root"
+mount --make-private "$root"
 for m in proc sys dev; do
 	mount --rbind "/$m" "$root/$m"
 	mount --make-rslave "$root/$m"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Judge one suite: awk -v status=EXIT -v limit=SECONDS -v log_file=FILE -f tap.awk NAME.tap
+# Judge one suite: awk -v status=EXIT -v limit=SECONDS -v report=REGEX -v log_file=FILE -f tap.awk NAME.tap
 # Prints lines "pass", "skip TEST - reason" and "fail WHAT", one a result; a suite that crashed, broke
 # its plan or left a sanitizer's report has failures beyond those it reported.
 
@@ -60,7 +60,7 @@ END {
 		print "fail planned " planned " tests, reported " results + 0 " (exit status " status ")"
 	}
 	while ((getline line <log_file) > 0)
-		if (line ~ /ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|: runtime error: /) {
+		if (line ~ report) {
 			failed++
 			print "fail sanitizer: " line
 			break
