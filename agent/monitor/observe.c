@@ -28,28 +28,30 @@ static void merge_replicas(const struct drpc_deployment *d, uint64_t since_ns,
 	memset(sum, 0, sizeof(*sum));
 	ret->cpu_known = true;
 	for (const struct drpc_container *c = d->replicas; c; c = c->next_replica) {
+		/* A thousand idle containers are read every tick: the first needs no adding up. */
+		struct drpc_window w, *to = ret->replicas == 0 ? sum : &w;
 		struct drpc_window_scalars last;
-		struct drpc_window w;
 		int64_t inflight = sum->s.inflight;
 		uint64_t current = sum->s.cg.mem_current_bytes;
 		uint64_t working_set = sum->s.cg.mem_working_set_bytes;
 
 		if (c->series && drpc_series_last(c->series, &last))
 			ret->cpu_last_mcpu = DRPC_MAX(ret->cpu_last_mcpu, usage_mcpu(&last));
-		if (!c->series || drpc_series_recent(c->series, since_ns, &w) == 0)
+		if (!c->series || drpc_series_recent(c->series, since_ns, to) == 0)
 			continue;
-		drpc_window_add(sum, &w);
+		if (to != sum)
+			drpc_window_add(sum, to);
 		/* Levels add up over replicas, while windows of one replica replace them. */
 		sum->s.inflight += inflight;
 		sum->s.cg.mem_current_bytes += current;
 		sum->s.cg.mem_working_set_bytes += working_set;
 
-		ret->cpu_usage_mcpu = DRPC_MAX(ret->cpu_usage_mcpu, usage_mcpu(&w.s));
-		ret->mem_use_bytes = DRPC_MAX(ret->mem_use_bytes, w.s.cg.mem_current_bytes);
+		ret->cpu_usage_mcpu = DRPC_MAX(ret->cpu_usage_mcpu, usage_mcpu(&to->s));
+		ret->mem_use_bytes = DRPC_MAX(ret->mem_use_bytes, to->s.cg.mem_current_bytes);
 		ret->mem_working_set_bytes =
-			DRPC_MAX(ret->mem_working_set_bytes, w.s.cg.mem_working_set_bytes);
-		ret->window_end_ns = DRPC_MAX(ret->window_end_ns, w.s.end_ns);
-		ret->cpu_known &= (w.s.cg.valid & DRPC_CG_CPU) != 0;
+			DRPC_MAX(ret->mem_working_set_bytes, to->s.cg.mem_working_set_bytes);
+		ret->window_end_ns = DRPC_MAX(ret->window_end_ns, to->s.end_ns);
+		ret->cpu_known &= (to->s.cg.valid & DRPC_CG_CPU) != 0;
 		ret->replicas++;
 	}
 }
@@ -69,7 +71,7 @@ static double p99_ns(const struct drpc_deployment *d, const struct drpc_window *
 	for (const struct drpc_container *c = d->replicas; c; c = c->next_replica) {
 		struct drpc_window w;
 
-		if (!c->series)
+		if (!c->series || !drpc_series_total(c->series))
 			continue;
 		drpc_series_since(c->series, oldest, &w);
 		drpc_window_add(&far, &w);
@@ -78,6 +80,8 @@ static double p99_ns(const struct drpc_deployment *d, const struct drpc_window *
 	best = far.s.turns > near->s.turns ? &far : near;
 	ret->p99_requests = best->s.turns;
 	ret->p99_span_ns = now_ns - DRPC_MIN(now_ns, oldest);
+	if (best->s.turns == 0)
+		return 0;
 	return drpc_hist_quantile_ns(best->hist[DRPC_HIST_TOTAL], 0.99);
 }
 
