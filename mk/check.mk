@@ -26,8 +26,8 @@ $(OUT)/tests/$(1): $$(call objs,$(2)) $$(call arcs,$$(TEST_ARCS))
 	$$(call say,LD,$$@)$$(CC) $$(CFLAGS) -o $$@ $$^ $$(LDFLAGS) $$(call pkg_libs,$$(TEST_PKGS)) -lm
 endef
 $(foreach f,$(UNIT_FOLDERS),$(eval $(call test_rule,unit-$(f),\
-	$(shell find tests/unit/$(f) -name '*.c') tests/lib/criterion_limit.c)))
-$(eval $(call test_rule,golden,$(wildcard tests/golden/*.c) tests/lib/criterion_limit.c))
+	$(shell find tests/unit/$(f) -name '*.c') tests/lib/criterion.c)))
+$(eval $(call test_rule,golden,$(wildcard tests/golden/*.c) tests/lib/criterion.c))
 $(foreach f,$(wildcard tests/thread/*.c),$(eval $(call test_rule,thread-$(basename $(notdir $(f))),$(f))))
 $(foreach f,$(wildcard tests/bpf/*.c),$(eval $(call test_rule,bpf-$(basename $(notdir $(f))),\
 	$(f) $(wildcard tests/bpf/lib/*.c))))
@@ -101,7 +101,7 @@ fuzz:  ## feed the parsers broken input for FUZZ_SECONDS=20 each [FUZZ_NAMES='â€
 	$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_NAMES)
 
 # --- benchmarks and demo ------------------------------------------------------------------------
-BENCH ?= hist inference tick capture overhead
+BENCH ?= hist inference tick capture overhead student distil gru replay td3 pendulum
 
 .PHONY: bench demo
 bench: deps-test programs  ## measure; prints {name, unit, value} lists [BENCH='hist tick â€¦']
@@ -111,7 +111,7 @@ demo: deps-build deps-demo programs  ## drpc on three loaded containers, in minu
 
 # --- lint ---------------------------------------------------------------------------------------
 # A file's result is kept until it, a header or the rules change: build/lint.
-LINT_DIRS := $(wildcard agent bpf include lib nn tests tools)
+LINT_DIRS := $(wildcard agent bpf include lib nn teacher tests tools)
 LINT_ALL := $(filter-out bpf/vmlinux.h,$(shell find $(LINT_DIRS) -name '*.[ch]'))
 LINT_HDR := $(filter %.h,$(LINT_ALL))
 LINT_BPF := $(filter %.bpf.c,$(LINT_ALL))
