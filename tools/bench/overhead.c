@@ -69,7 +69,7 @@ static int in_turns(const struct drpc_kernel_options *options, uint64_t cgroup_i
 
 	for (unsigned int i = 0; i < 2 * rounds; i++) {
 		struct drpc_kernel *kernel = NULL;
-		double figures[4];
+		double figures[4] = {0};
 		uint32_t slot;
 		int r = 0;
 

@@ -45,7 +45,7 @@ bool drpc_http_header_is(const char *line, size_t len, const char *name, const c
 {
 	size_t n = strlen(name);
 
-	if (len <= n || line[n] != ':' || strncasecmp(line, name, n))
+	if (len <= n || line[n] != ':' || strncasecmp(line, name, n) != 0)
 		return false;
 	value_of(line, len, n, ret_value, ret_len);
 	return true;
@@ -304,7 +304,7 @@ static int status_line(struct drpc_http_response *response, const char *line, si
 {
 	unsigned int status = 0;
 
-	if (len < 12 || memcmp(line, "HTTP/1.", 7) || line[7] < '0' || line[7] > '9' ||
+	if (len < 12 || memcmp(line, "HTTP/1.", 7) != 0 || line[7] < '0' || line[7] > '9' ||
 	    line[8] != ' ' || (len > 12 && line[12] != ' '))
 		return -EBADMSG;
 	for (size_t i = 9; i < 12; i++) {

@@ -63,7 +63,7 @@ bool drpc_parse_duration_ns(const char *text, uint64_t *ret_ns)
 	if (unit == text)
 		return false;
 	for (size_t i = 0; i < DRPC_ARRAY_SIZE(units); i++) {
-		if (strcmp(unit, units[i].name))
+		if (strcmp(unit, units[i].name) != 0)
 			continue;
 		v *= units[i].ns;
 		if (!isfinite(v) || v > 1000 * 3.6e12)

@@ -96,7 +96,7 @@ static void variable_name(char *name, size_t size, const char *setting)
 {
 	snprintf(name, size, "DRPC_TESTBED_%s", setting);
 	for (char *c = name; *c; c++)
-		*c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+		*c = (char)(*c == '-' ? '_' : toupper((unsigned char)*c));
 }
 
 static int read_environment(struct tb_reader *reader)
@@ -176,7 +176,7 @@ static int read_pair(struct tb_reader *reader, const char *path, char *pair)
 	for (unsigned int i = 0; i < tb_setting_count; i++) {
 		const struct tb_setting *setting = &tb_settings[i];
 
-		if (setting->scope == TB_PROCESS || strcmp(setting->name, pair))
+		if (setting->scope == TB_PROCESS || strcmp(setting->name, pair) != 0)
 			continue;
 		if (!value && setting->argument != no_argument)
 			break;
@@ -274,7 +274,7 @@ const struct tb_route *tb_options_route(const struct tb_options *options, const 
 	for (unsigned int i = 0; i + 1 < options->route_count; i++) {
 		const struct tb_route *r = &options->routes[i];
 
-		if (len < r->path_len || memcmp(path, r->path, r->path_len))
+		if (len < r->path_len || memcmp(path, r->path, r->path_len) != 0)
 			continue;
 		/* /buy holds /buy, /buy/x and /buy?x, not /buyer. */
 		if (len > r->path_len && r->path[r->path_len - 1] != '/' &&

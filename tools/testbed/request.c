@@ -60,7 +60,8 @@ static int request_line(struct tb_request *request, const char *line, size_t len
 		return -400;
 	target_len = (size_t)(version - target);
 	version++;
-	if (len - (size_t)(version - line) != 8 || memcmp(version, "HTTP/", 5) || version[6] != '.')
+	if (len - (size_t)(version - line) != 8 || memcmp(version, "HTTP/", 5) != 0 ||
+	    version[6] != '.')
 		return -400;
 	if (version[5] != '1' || version[7] < '0' || version[7] > '9')
 		return -505;

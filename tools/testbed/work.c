@@ -150,7 +150,7 @@ static size_t page_bytes(void)
 }
 
 /* Several threads may write to the same page: which one is last does not matter. */
-static void touch_page(char *page)
+static void touch_page(char *page) /* NOLINT(readability-non-const-parameter): written to */
 {
 	__atomic_fetch_add(page, 1, __ATOMIC_RELAXED);
 }
