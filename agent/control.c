@@ -2,6 +2,7 @@
 #include "agent/control.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,8 @@ struct drpc_control *drpc_control_of(struct drpc_deployment *deployment)
 
 void drpc_control_free(struct drpc_control **control)
 {
+	if (*control)
+		drpc_decision_ring_free(&(*control)->decisions);
 	free(*control);
 	*control = NULL;
 }
@@ -206,15 +209,15 @@ static size_t collect(struct drpc_agent *agent, uint64_t now_ns)
 static void describe_action(struct drpc_control *control, const struct drpc_verdict *verdict)
 {
 	const struct drpc_proposal *from = &verdict->standing, *to = &verdict->target;
+	const double mib =
+		((double)to->memory_bytes - (double)from->memory_bytes) / (double)DRPC_MIB;
 	char cpu[48] = "", memory[48] = "";
 
 	if (to->cpu_mcpu != from->cpu_mcpu)
 		snprintf(cpu, sizeof(cpu), "cpu %+.2f ",
 			 ((double)to->cpu_mcpu - (double)from->cpu_mcpu) / 1000);
 	if (to->memory_bytes != from->memory_bytes)
-		snprintf(memory, sizeof(memory), "memory %+.0f MiB ",
-			 ((double)to->memory_bytes - (double)from->memory_bytes) /
-				 (double)DRPC_MIB);
+		snprintf(memory, sizeof(memory), "memory %+.*f MiB ", fabs(mib) < 10 ? 1 : 0, mib);
 	snprintf(control->last_action, sizeof(control->last_action), "%s%s%s%s%.*s",
 		 verdict->kind == DRPC_VERDICT_RECOMMEND ? "would: " : "", cpu, memory,
 		 cpu[0] || memory[0] ? "· " : "", 110, verdict->reason);

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/plan/decision.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/util.h"
+
+_Static_assert((DRPC_DECISION_RING & (DRPC_DECISION_RING - 1)) == 0, "reached by doubling");
 
 /* The difference of two figures, as far as 64 signed bits tell it. */
 static int64_t delta(uint64_t before, uint64_t after)
@@ -52,6 +55,28 @@ static bool repeats(const struct drpc_decision *newest, const struct drpc_decisi
 	       drpc_limits_equal(&newest->before, &d->before);
 }
 
+void drpc_decision_ring_free(struct drpc_decision_ring *ring)
+{
+	free(ring->records);
+	*ring = (struct drpc_decision_ring){0};
+}
+
+/* Most deployments decide little: room comes with the records. */
+static bool grow(struct drpc_decision_ring *ring, uint64_t id)
+{
+	uint32_t capacity = DRPC_MAX(2 * ring->capacity, 2U);
+	struct drpc_decision *bigger;
+
+	if (id <= ring->capacity || ring->capacity == DRPC_DECISION_RING)
+		return true;
+	bigger = reallocarray(ring->records, capacity, sizeof(*bigger));
+	if (!bigger)
+		return false;
+	ring->records = bigger;
+	ring->capacity = capacity;
+	return true;
+}
+
 struct drpc_decision *drpc_decision_push(struct drpc_decision_ring *ring,
 					 const struct drpc_decision *decision)
 {
@@ -66,6 +91,8 @@ struct drpc_decision *drpc_decision_push(struct drpc_decision_ring *ring,
 			times = place->repeats + (place->repeats < UINT32_MAX);
 		}
 	}
+	if (!grow(ring, id))
+		return NULL;
 	if (id > ring->pushed)
 		ring->pushed = id;
 	place = &ring->records[(id - 1) % DRPC_DECISION_RING];

@@ -31,10 +31,15 @@ struct drpc_decision {
 	char reason[DRPC_REASON_MAX];
 };
 
+/* All zero is an empty one; it grows to DRPC_DECISION_RING records as they come. */
 struct drpc_decision_ring {
-	struct drpc_decision records[DRPC_DECISION_RING];
+	struct drpc_decision *records;
+	uint32_t capacity;
 	uint64_t pushed; /* records that were ever given a place */
 };
+
+/* Frees the records, leaves the ring empty. */
+void drpc_decision_ring_free(struct drpc_decision_ring *ring);
 
 /* Fills a record from a verdict; `planner` is cut. Ids, repeats and outcome are zero. */
 void drpc_decision_fill(struct drpc_decision *decision, const struct drpc_guard_request *request,
@@ -44,7 +49,8 @@ void drpc_decision_fill(struct drpc_decision *decision, const struct drpc_guard_
 /*
  * Stores a copy, over the oldest where the ring is full. A decision that changed nothing and says
  * the same as the newest record only counts that one up: minutes of "nothing to do" do not push
- * the actions out. Returns the record, valid until the ring has gone round.
+ * the actions out. Returns the record, valid until the next push, NULL without
+ * memory (the decision is then not remembered).
  */
 struct drpc_decision *drpc_decision_push(struct drpc_decision_ring *ring,
 					 const struct drpc_decision *decision);

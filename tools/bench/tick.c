@@ -213,7 +213,7 @@ static void configure(struct drpc_agent *agent)
 
 	agent->config.window_ns = agent->config.control_interval_ns = 200 * DRPC_NSEC_PER_MSEC;
 	drpc_guard_params_defaults(guard);
-	guard->cut_interval_ns = guard->cut_after_raise_ns = 0;
+	guard->cut_interval_ns = guard->cut_after_raise_ns = guard->cut_settle_ns = 0;
 	guard->flap_window_ns = 1;
 	guard->actions_per_minute = 1000000;
 	agent->node.cpu_mcpu = 64000;

@@ -49,7 +49,7 @@ static void gone(struct drpc_container *container, void *arg)
 static void deployment_gone(struct drpc_deployment *deployment, void *arg)
 {
 	(void)arg;
-	free(deployment->control);
+	drpc_control_free(&deployment->control);
 }
 
 struct drpc_container *fixture_container(struct drpc_agent *agent, const char *name)

@@ -6,12 +6,13 @@
 
 static struct drpc_decision_ring ring;
 
-static void setup(void)
+static void teardown(void)
 {
-	memset(&ring, 0, sizeof(ring));
+	drpc_decision_ring_free(&ring);
+	cr_expect_null(ring.records);
 }
 
-TestSuite(decision, .init = setup);
+TestSuite(decision, .fini = teardown);
 
 /* A decision that moved the quota to `quota`. */
 static struct drpc_decision moved(uint64_t quota)
