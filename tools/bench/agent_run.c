@@ -51,6 +51,11 @@ static int agent_start(const char *root, struct agent_run *ret)
 	snprintf(socket, sizeof(socket), "%s/sock", run.folder);
 	snprintf(journal, sizeof(journal), "%s/journal", run.folder);
 	run.pid = fork();
+	if (run.pid < 0) {
+		r = -errno;
+		rmdir(run.folder);
+		return drpc_err(r, "bench: cannot start drpc-agent");
+	}
 	if (run.pid == 0) {
 		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -140,7 +145,7 @@ static int measure_cpu(const struct agent_run *run, const struct server *server,
 
 static int measure_busy(int server_cpu, const char *parent, struct bench_report *report)
 {
-	struct agent_run run;
+	struct agent_run run = {0};
 	struct server server;
 	int r = server_start(SERVER_REDIS, server_cpu, &server);
 
@@ -160,7 +165,7 @@ static int measure_busy(int server_cpu, const char *parent, struct bench_report 
 static int measure_memory(const char *parent, struct bench_report *report)
 {
 	char path[400];
-	struct agent_run run;
+	struct agent_run run = {0};
 	int r = 0;
 
 	if (mkdir(parent, 0755) < 0)
