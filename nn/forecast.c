@@ -80,9 +80,11 @@ int drpc_forecast_new(const struct drpc_forecast_info *info, const float *params
 		return drpc_err(-ENOMEM, "forecast");
 	forecast->info = *info;
 	forecast->head = malloc(head_bytes);
-	err = forecast->head ? drpc_rnn_pack(info->cell, info->n_inputs, info->hidden, params,
-					     &forecast->rnn)
-			     : drpc_err(-ENOMEM, "forecast");
+	if (!forecast->head) {
+		drpc_forecast_free(&forecast);
+		return drpc_err(-ENOMEM, "forecast");
+	}
+	err = drpc_rnn_pack(info->cell, info->n_inputs, info->hidden, params, &forecast->rnn);
 	if (err) {
 		drpc_forecast_free(&forecast);
 		return err;
@@ -199,7 +201,7 @@ static int forecast_parse(const char *path, struct json_object *header,
 
 int drpc_forecast_load(const char *path, struct drpc_forecast **ret)
 {
-	struct drpc_forecast_info info;
+	struct drpc_forecast_info info = {0};
 	struct drpc_model model;
 	int err;
 

@@ -13,7 +13,7 @@
 
 /* clang-format off */
 #define DRPC_ISA_TABLE(isa_name) {			\
-	.name = isa_name,				\
+	.name = (isa_name),				\
 	.lanes = VF_LANES,				\
 	.student = kernel_student,			\
 	.student_batch = kernel_student_batch,		\

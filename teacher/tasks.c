@@ -58,10 +58,10 @@ const struct drpc_task drpc_task_pendulum = {
  * comes to rest by itself, slowly: a policy that knows nothing yet does not run away.
  */
 #define LQ_STEPS 100
-#define LQ_R	 0.1
+#define LQ_R	 1.0
 
-static const double lq_a[2][2] = {{0.95, 0.1}, {0.0, 0.9}};
-static const double lq_b[2] = {0.02, 0.4};
+static const double lq_a[2][2] = {{0.95, 0.2}, {0.0, 0.8}};
+static const double lq_b[2] = {0.0, 0.3};
 static const double lq_q[2] = {1.0, 0.1};
 
 static void lq_move(const double *x, double u, double *ret)
@@ -117,14 +117,14 @@ double drpc_task_lq_action(const double *x)
 /* Small enough that the optimal action stays within ±1. */
 static void lq_reset(double *x, struct drpc_rng *rng)
 {
-	x[0] = (2 * drpc_rng_uniform(rng) - 1) * 0.4;
-	x[1] = (2 * drpc_rng_uniform(rng) - 1) * 0.4;
+	x[0] = (2 * drpc_rng_uniform(rng) - 1) * 0.6;
+	x[1] = (2 * drpc_rng_uniform(rng) - 1) * 0.6;
 }
 
 static void lq_observe(const double *x, float *ret)
 {
-	ret[0] = (float)(x[0] * 2);
-	ret[1] = (float)(x[1] * 2);
+	ret[0] = (float)x[0];
+	ret[1] = (float)x[1];
 }
 
 static double lq_step(double *x, const float *action)

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "lib/log.h"
 #include "lib/util.h"
 #include "teacher/tasks.h"
 #include "tools/bench/bench.h"
@@ -19,7 +20,7 @@
 struct options {
 	const struct drpc_task *task;
 	size_t seeds, episodes;
-	const char *svg;
+	const char *script;
 };
 
 /* The settings of all tests and figures; docs/learning.md tells why. */
@@ -51,37 +52,69 @@ static size_t solved_at(const double *returns, size_t n)
 	return 0;
 }
 
-/* A moment's mean and deviation over seeds, in a pipe to gnuplot. */
-static int plot(const struct options *o, double (*returns)[MAX_EPISODES])
+/* Mean cost of the best controller there is, over random starts. */
+static double lq_optimum(void)
 {
-	FILE *out = popen("gnuplot", "w");
+	struct drpc_rng rng = drpc_rng_make(1, 0);
+	double sum = 0;
 
-	if (!out)
-		return -errno;
-	fprintf(out,
-		"set terminal svg size 720,420 font 'sans,13' background 'white'\n"
-		"set output '%s'\nset grid\nset key bottom right\n"
-		"set title 'TD3 on %s: return of a training episode, %zu seeds'\n"
-		"set xlabel 'episode'\nset ylabel 'sum of rewards'\n$data << END\n",
-		o->svg, o->task->name, o->seeds);
+	for (int i = 0; i < 1000; i++) {
+		double x[2];
+
+		drpc_task_lq.reset(x, &rng);
+		sum += drpc_task_lq_cost(x) / 1000;
+	}
+	return sum;
+}
+
+/* Episode, mean, mean ± deviation, smallest, largest over seeds; costs where sign is -1. */
+static void plot_data(const struct options *o, double (*returns)[MAX_EPISODES], double sign,
+		      FILE *out)
+{
+	fprintf(out, "$data << END\n");
 	for (size_t e = 0; e < o->episodes; e++) {
 		double mean = 0, var = 0, low = INFINITY, high = -INFINITY;
 
 		for (size_t s = 0; s < o->seeds; s++) {
-			mean += returns[s][e] / (double)o->seeds;
-			low = fmin(low, returns[s][e]);
-			high = fmax(high, returns[s][e]);
+			const double value = sign * returns[s][e];
+
+			mean += value / (double)o->seeds;
+			low = fmin(low, value);
+			high = fmax(high, value);
 		}
 		for (size_t s = 0; s < o->seeds; s++)
-			var += pow(returns[s][e] - mean, 2) / (double)o->seeds;
-		fprintf(out, "%zu %g %g %g %g %g\n", e + 1, mean, mean - sqrt(var),
-			mean + sqrt(var), low, high);
+			var += pow(sign * returns[s][e] - mean, 2) / (double)o->seeds;
+		/* A band that a logarithmic axis can show ends where the values do. */
+		fprintf(out, "%zu %g %g %g %g %g\n", e + 1, mean, fmax(low, mean - sqrt(var)),
+			fmin(high, mean + sqrt(var)), low, high);
 	}
-	fprintf(out, "END\nplot $data using 1:5:6 with filledcurves fc rgb '#e8eef7' "
+	fprintf(out, "END\n");
+}
+
+/* A gnuplot script, which draws an SVG on its standard output. */
+static int plot(const struct options *o, double (*returns)[MAX_EPISODES])
+{
+	const bool lq = o->task == &drpc_task_lq;
+	FILE *out = fopen(o->script, "w");
+
+	if (!out)
+		return drpc_err(-errno, "bench: cannot write %s", o->script);
+	fprintf(out,
+		"set terminal svg size 720,420 font 'sans,13' background 'white'\n"
+		"set grid\nset xlabel 'episode'\n"
+		"set title 'TD3 on %s, training episodes of %zu seeds'\n",
+		lq ? "the linear-quadratic task" : "Pendulum-v1", o->seeds);
+	fprintf(out, lq ? "set key top right\nset logscale y\nset ylabel 'cost'\n"
+			: "set key bottom right\nset ylabel 'sum of rewards'\n");
+	plot_data(o, returns, lq ? -1 : 1, out);
+	fprintf(out, "plot $data using 1:5:6 with filledcurves fc rgb '#e8eef7' "
 		     "title 'smallest to largest', $data using 1:3:4 with filledcurves "
 		     "fc rgb '#b8cbe8' title 'mean ± deviation', $data using 1:2 with lines lw 2 "
-		     "lc rgb '#1f4e9c' title 'mean'\n");
-	return pclose(out) == 0 ? 0 : -EIO;
+		     "lc rgb '#1f4e9c' title 'mean'");
+	if (lq)
+		fprintf(out, ", %g with lines dt 2 lc rgb '#a03030' title 'optimum'", lq_optimum());
+	fprintf(out, "\n");
+	return fclose(out) == 0 ? 0 : drpc_err(-errno, "bench: cannot write %s", o->script);
 }
 
 static int run(const struct options *o, struct bench_report *report)
@@ -132,23 +165,28 @@ static int run(const struct options *o, struct bench_report *report)
 				  200,
 			  "pendulum_step_us");
 	}
-	return o->svg ? plot(o, returns) : 0;
+	if (o->task == &drpc_task_lq)
+		bench_add(report, "return", -lq_optimum(), "lq_optimum");
+	return o->script ? plot(o, returns) : 0;
 }
 
 static int usage(FILE *out, int ret)
 {
 	fprintf(out,
-		"usage: drpc-bench pendulum [--task pendulum|lq] [--seeds N] [--episodes N] [--svg FILE]\n"
-		"Trains over seeds. --svg draws the learning curves (needs gnuplot).\n");
+		"usage: drpc-bench pendulum [--task pendulum|lq] [--seeds N] [--episodes N] [--gnuplot FILE]\n"
+		"Trains over seeds. --gnuplot writes a script that draws the learning curves:\n"
+		"gnuplot FILE > curves.svg\n");
 	return ret;
 }
 
 int bench_pendulum(int argc, char **argv, struct bench_report *report)
 {
-	static const struct option options[] = {
-		{"task", required_argument, NULL, 't'},	    {"seeds", required_argument, NULL, 's'},
-		{"episodes", required_argument, NULL, 'e'}, {"svg", required_argument, NULL, 'g'},
-		{"help", no_argument, NULL, 'h'},	    {0}};
+	static const struct option options[] = {{"task", required_argument, NULL, 't'},
+						{"seeds", required_argument, NULL, 's'},
+						{"episodes", required_argument, NULL, 'e'},
+						{"gnuplot", required_argument, NULL, 'g'},
+						{"help", no_argument, NULL, 'h'},
+						{0}};
 	struct options o = {.task = &drpc_task_pendulum, .seeds = 10, .episodes = 60};
 	int opt;
 
@@ -163,7 +201,7 @@ int bench_pendulum(int argc, char **argv, struct bench_report *report)
 		else if (opt == 'e')
 			o.episodes = strtoul(optarg, NULL, 10);
 		else if (opt == 'g')
-			o.svg = optarg;
+			o.script = optarg;
 		else
 			return opt == 'h' ? usage(stdout, 0) : usage(stderr, -EINVAL);
 	}

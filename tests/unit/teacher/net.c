@@ -134,6 +134,7 @@ static void check(size_t heads, size_t used, bool norm)
 
 	drpc_blas_init();
 	cr_assert_eq(drpc_net_init(&net, &spec), 0);
+	cr_assert_gt(net.n_params, 0);
 	cr_assert_eq(drpc_net_work_new(&work, &net, GROUPS, UNITS), 0);
 	float *params = calloc(net.n_params, sizeof(float)), *x = fresh(ROWS * IN, 1);
 	float *grads = calloc(net.n_params, sizeof(float)), *dout = fresh(ROWS * heads, 2);
@@ -146,7 +147,7 @@ static void check(size_t heads, size_t used, bool norm)
 			dout[i] = 0;
 	}
 	double *dparams = widen(net.n_params, params), *dxs = widen(ROWS * IN, x);
-	double *weight = widen(ROWS * heads, dout), *want = calloc(ROWS * heads, sizeof(double));
+	double *weight = widen(ROWS * heads, dout), *want = calloc(ROWS * 2, sizeof(double));
 	double *want_grads = differences(&net, dparams, used, dxs, weight, dparams, net.n_params);
 	double *want_dx = differences(&net, dparams, used, dxs, weight, dxs, ROWS * IN);
 
