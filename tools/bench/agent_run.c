@@ -184,7 +184,8 @@ static int measure_memory(const char *parent, struct bench_report *report)
 			   CONTAINERS, agent_status_mib(&run, "VmRSS:"),
 			   agent_status_mib(&run, "VmHWM:"),
 			   (agent_cpu_sec(&run) - cpu) / RUN_SECONDS * 1000);
-		bench_add(report, "MiB", agent_status_mib(&run, "VmHWM:"), "agent_rss_mib");
+		bench_add(report, "MiB", agent_status_mib(&run, "VmRSS:"), "agent_rss_mib");
+		bench_add(report, "MiB", agent_status_mib(&run, "VmHWM:"), "agent_rss_peak_mib");
 		agent_stop(&run);
 	}
 	for (int i = 0; i < CONTAINERS; i++) {
