@@ -150,9 +150,10 @@ static void rnn_grads(const struct drpc_rnn *net, size_t steps, size_t rows, con
 
 	drpc_gemm_tn(net->in, wide, all, x, net->in, work->gx, wide, 0.0f, grads + net->wx, wide);
 	drpc_gemm_tn(h, wide, all, work->h, h, hidden_side, wide, 0.0f, grads + net->wh, wide);
-	drpc_isa()->act_back(DRPC_ACT_NONE, all, wide, NULL, 0, work->gx, wide, grads + net->bx);
+	drpc_isa()->act_back(DRPC_ACT_NONE, all, wide, work->gx, wide, work->gx, wide,
+			     grads + net->bx);
 	if (net->cell == DRPC_RNN_GRU)
-		drpc_isa()->act_back(DRPC_ACT_NONE, all, wide, NULL, 0, work->dgh, wide,
+		drpc_isa()->act_back(DRPC_ACT_NONE, all, wide, work->dgh, wide, work->dgh, wide,
 				     grads + net->bh);
 }
 
