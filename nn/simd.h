@@ -187,7 +187,11 @@ VF_INLINE vf vf_round(vf x)
  */
 VF_INLINE vf vf_expm1(vf x)
 {
-	vf k = vf_round(x * 1.44269504f);
+	const vf magic = vf_set(12582912.0f);
+	/* As in vf_round(); the whole number also stands in the low bits, so that none is converted:
+	 * converting NaN would be undefined. */
+	vf shifted = x * 1.44269504f + magic;
+	vf k = shifted - magic;
 	/* ln2 in two parts: the first has so few bits that k * it is exact. */
 	vf r = x - k * 0.693359375f;
 	vi exponent;
@@ -200,7 +204,7 @@ VF_INLINE vf vf_expm1(vf x)
 	series = series * r + (1.0f / 6);
 	series = series * r + 0.5f;
 	series = series * r * r + r;
-	exponent = __builtin_convertvector(k, vi) + 127;
+	exponent = (vi)shifted - (vi)magic + 127;
 	pow2 = (vf)(exponent << 23);
 	return pow2 * series + (pow2 - 1.0f);
 }
