@@ -15,6 +15,9 @@
 /* Share of the objective so low that even the slowest of a few requests speaks for a cut. */
 #define P99_FAR_UNDER 0.3f
 
+/* A cut by a smaller share than this saves nothing, and what was seen before it counts no more. */
+#define LEAST_CUT 0.03
+
 static const char *const axis_names[DRPC_AXIS_COUNT] = {"cpu", "memory", "replicas"};
 
 /* One deployment while it is judged. */
@@ -361,6 +364,10 @@ static void judge_figure(struct judge *j, enum drpc_guard_axis axis, const struc
 		to = drpc_guard_align_up(to, DRPC_MAX(b->max, to));
 	if ((want > from && to <= from) || (want < from && to >= from))
 		return;
+	if (to < from && from <= b->max && (double)(from - to) < (double)from * LEAST_CUT) {
+		drpc_guard_note(j->verdict, "%s: too little to be worth a cut", axis_names[axis]);
+		return;
+	}
 	if (want > from ? raise_allowed(j, axis) : cut_allowed(j, axis))
 		*target = to;
 }

@@ -245,6 +245,11 @@ Test(guard, cuts_leave_what_is_in_use)
 	request.cpu_peak_mcpu = 750;
 	judge();
 	cr_expect_eq(v.limits.cpu_quota_usec, 82500);
+	request.cpu_peak_mcpu = 890;
+	judge();
+	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE);
+	expect_reason("cut no lower than use and margin, 979m; cpu: too little to be worth a cut");
+	expect_untouched();
 }
 
 Test(guard, unlimited_begins_at_the_policys_maximum)
