@@ -88,6 +88,18 @@ eventually() {
 	done
 }
 
+# waited_us: how long some task of this machine has waited for a CPU so far, throttled ones aside.
+waited_us() {
+	local some
+	read -r some </proc/pressure/cpu
+	echo "${some##*total=}"
+}
+# starved WAITED MS: whether that was more than half of the time since: the load then competes with
+# others for the CPU, and no limit can mend that.
+starved() {
+	[ "$slow" = 1 ] && [ $(($(waited_us) - $1)) -gt $((500 * $2)) ]
+}
+
 # --- cgroups --------------------------------------------------------------------------------------
 # cgroup_root NAME: a subtree for one agent and its containers; sets root.
 cgroup_root() {

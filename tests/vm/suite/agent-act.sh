@@ -7,18 +7,20 @@ set -u
 # shellcheck source=tests/lib/agent.sh
 . "$(dirname "$(readlink -f "$0")")/../../lib/agent.sh"
 
-# Three kinds of originals: none, all four files, quota and burst alone.
+# Kinds of originals: CPU alone, none, all four files, quota and burst.
 cgroup_root act
-container shop
+container shop "30000 100000"
+container free
 container idle "80000 100000" 150M 200M
 container burst "50000 100000"
 echo 20000 >"$root/burst/cpu.max.burst"
-all=(shop idle burst)
+all=(shop free idle burst)
 originals=$(limits "${all[@]}")
 inside idle sleep 1000
+inside free sleep 1000
 service shop --cpu-ms 4 --workers 4 --memory-mib 16
 
-slo=200 low=15 high=30 min_ms=10 max_ms=120 settle=16 stepped=20
+slo=200 low=15 high=30 min_ms=10 max_ms=120 settle=10 stepped=20
 config act <<-END
 	mode: act
 	defaults:
@@ -32,14 +34,14 @@ config act <<-END
 	  cut_after_raise: 3s
 	  flap_budget: 16
 END
-"$probe" watch 20 "$root/shop" "$root/idle" "$root/burst" >"$dir/watch" &
+"$probe" watch 20 "${all[@]/#/$root/}" >"$dir/watch" &
 pids+=($!)
 agent_start act --cgroup-root "$root"
 check "the agent acts on plain cgroups" "$? == 0"
 same "its socket is for owner and group" "$(stat -c %a "$socket")" 660
 
 # --- a step ---------------------------------------------------------------------------------------
-load step --rate "$low@${settle}s,$high@${stepped}s,3@14s" -c 8 --slo ${slo}ms "http://127.0.0.1:$port/"
+load step --rate "$low@${settle}s,$high@${stepped}s,5@18s" -c 8 --slo ${slo}ms "http://127.0.0.1:$port/"
 begun=$(now_ms)
 nap $((settle - 1))
 at_rest=$(limits shop)
@@ -58,7 +60,8 @@ over_ms=0
 while read -r time throttled p99; do
 	ms=$(date -d "$time" +%s%3N)
 	[ "$ms" -ge $((begun + settle * 1000 - 500)) ] || continue
-	if awk "BEGIN { exit !($throttled >= 0.2 || $p99 > 1) }"; then
+	# Throttling alone is none while the objective is met with room (docs/planners.md).
+	if awk "BEGIN { exit !($p99 > 1 || ($throttled >= 0.2 && $p99 >= 0.6)) }"; then
 		over_ms=$ms
 		break
 	fi
