@@ -9,12 +9,17 @@
 #include "agent/apply.h"
 #include "agent/execute/executor.h"
 #include "agent/monitor/sampler.h"
+#include "agent/monitor/series.h"
 #include "agent/record.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
 /* Others may change limits too; so long they may go unnoticed. */
 #define LIMITS_AGE_NS (2 * DRPC_NSEC_PER_SEC)
+
+/* An idle container uses less than this part of a CPU; it is looked at so often. */
+#define IDLE_SHARE 100
+#define IDLE_NS	   DRPC_NSEC_PER_SEC
 
 /* The tick's working arrays, one entry a deployment; they grow and stay. */
 struct drpc_control_scratch {
@@ -165,6 +170,35 @@ static void refresh_limits(struct drpc_agent *agent, struct drpc_deployment *d, 
 	control->limits_ns = now_ns;
 }
 
+static bool replica_is_idle(const struct drpc_container *c)
+{
+	struct drpc_window_scalars w;
+
+	return c->series && drpc_series_last(c->series, &w) && w.seen == 0 && w.turns == 0 &&
+	       w.inflight == 0 && w.cg.valid & DRPC_CG_CPU && w.cg.nr_throttled == 0 &&
+	       w.cg.mem_some_usec == 0 &&
+	       w.cg.cpu_usage_usec * IDLE_SHARE < (w.end_ns - w.start_ns) / 1000;
+}
+
+/*
+ * Most containers of a full node do nothing most of the time. Where nothing happened in the last
+ * window and no limit was changed of late, once a second is often enough: the first window in which
+ * something happens ends it.
+ */
+static bool may_wait(const struct drpc_deployment *d, uint64_t now_ns)
+{
+	const struct drpc_control *control = d->control;
+
+	if (now_ns - control->looked_ns >= IDLE_NS || now_ns - control->changed_ns < 2 * IDLE_NS ||
+	    control->outcome_id != 0)
+		return false;
+	for (const struct drpc_container *c = d->replicas; c; c = c->next_replica) {
+		if (!replica_is_idle(c))
+			return false;
+	}
+	return true;
+}
+
 /* Observes everybody and collects a request from each deployment that is ready for a decision. */
 static size_t collect(struct drpc_agent *agent, uint64_t now_ns)
 {
@@ -181,6 +215,9 @@ static size_t collect(struct drpc_agent *agent, uint64_t now_ns)
 		}
 		if (control->changed_ns == 0)
 			control->changed_ns = now_ns;
+		if (may_wait(d, now_ns))
+			continue;
+		control->looked_ns = now_ns;
 		refresh_limits(agent, d, now_ns);
 		drpc_observe(d, &control->limits, control->changed_ns, now_ns, &control->forecast,
 			     &control->observed);

@@ -25,6 +25,7 @@ struct drpc_control {
 	bool limits_known;	       /* limits were read at least once */
 	uint64_t limits_ns;	       /* when they were read last */
 	bool limits_stale;	       /* and are to be read again before the next decision */
+	uint64_t looked_ns;  /* when it was last observed: an idle one is not at every tick */
 	uint64_t changed_ns; /* when a limit was last changed, or first seen: older windows do not
 				count */
 	struct drpc_guard_state guard;

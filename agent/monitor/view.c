@@ -21,8 +21,10 @@ static void view_requests(const struct drpc_window *w, struct drpc_view *v)
 	v->rate_rps = v->span_sec > 0 ? (double)s->turns / v->span_sec : 0;
 	v->error_rate = share((double)s->errors, (double)s->seen);
 	v->mean_ms = s->turns ? (double)s->sum_ns[DRPC_HIST_TOTAL] / (double)s->turns / 1e6 : 0;
-	v->p50_ms = drpc_hist_quantile_ns(w->hist[DRPC_HIST_TOTAL], 0.50) / 1e6;
-	v->p99_ms = drpc_hist_quantile_ns(w->hist[DRPC_HIST_TOTAL], 0.99) / 1e6;
+	if (s->turns > 0) {
+		v->p50_ms = drpc_hist_quantile_ns(w->hist[DRPC_HIST_TOTAL], 0.50) / 1e6;
+		v->p99_ms = drpc_hist_quantile_ns(w->hist[DRPC_HIST_TOTAL], 0.99) / 1e6;
+	}
 	v->queue_share =
 		share((double)s->sum_ns[DRPC_HIST_QUEUE], (double)s->sum_ns[DRPC_HIST_TOTAL]);
 	v->coverage = drpc_window_coverage(w);
