@@ -128,12 +128,11 @@ int drpc_states_load(const char *path, struct drpc_states *states)
 	struct reader reader = {.path = path};
 	const size_t count = states->count;
 	size_t size = 0;
-	ssize_t len;
 	int r = 0;
 
 	if (!file)
 		return drpc_err(-errno, "states: cannot read '%s'", path);
-	while (r == 0 && (len = getline(&line, &size, file)) >= 0) {
+	while (r == 0 && getline(&line, &size, file) >= 0) {
 		float features[DRPC_F_COUNT];
 
 		line[strcspn(line, "\r\n")] = '\0';
