@@ -23,6 +23,7 @@ struct drpc_watch {
 	/* Network namespaces whose open sockets were looked through, by inode. */
 	ino_t *seeded;
 	size_t seeded_count;
+	bool told_over_cap;
 };
 
 /* --- sockets that were open before us --------------------------------------------------------- */
@@ -90,6 +91,12 @@ static struct drpc_container *welcome(struct drpc_watch *watch,
 	r = drpc_roster_add(agent->roster, found, &c);
 	if (r <= 0)
 		return NULL;
+	if (c->slot == DRPC_SLOT_OTHER && agent->kernel && !watch->told_over_cap) {
+		watch->told_over_cap = true;
+		drpc_warn(
+			"watch: over max_containers (%u): the latency of further containers is counted together, as \"other\"; they go by CPU, memory and pressure",
+			agent->config.max_containers);
+	}
 	r = drpc_sampler_attach(agent->sampler, c);
 	if (r < 0 && r != -ENOENT)
 		drpc_warn("watch: counters of %s: %s, ignoring", c->cgroup, strerror(-r));

@@ -79,6 +79,9 @@ struct json_object *drpc_json_container(const struct drpc_agent *agent,
 	struct drpc_view v;
 
 	drpc_view_container(container, now_ns, DRPC_LS_SPAN_NS, &v);
+	/* Over the cap: what it serves is counted, but not as its own. */
+	if (container->slot == DRPC_SLOT_OTHER && agent->kernel)
+		v.coverage = 0;
 	if (control && control->limits_known) {
 		cpu_limit = drpc_json_cpu_cores(&control->limits);
 		memory_limit = drpc_json_memory_mib(&control->limits);

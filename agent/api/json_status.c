@@ -17,6 +17,21 @@ static void add_count(struct json_object *o, const char *key, uint64_t value)
 
 /* --- status ----------------------------------------------------------------------------------- */
 
+/* The slot that containers over the cap share: how many they are, requests answered by them all. */
+static struct json_object *other_of(const struct drpc_agent *agent)
+{
+	struct json_object *o = json_object_new_object();
+	struct drpc_slot_shard slot;
+	uint64_t containers = 0;
+
+	for (const struct drpc_container *c = NULL; (c = drpc_roster_next(agent->roster, c));)
+		containers += c->slot == DRPC_SLOT_OTHER;
+	drpc_kernel_read_slot(agent->kernel, DRPC_SLOT_OTHER, &slot);
+	add_count(o, "containers", containers);
+	add_count(o, "count", slot.turns);
+	return o;
+}
+
 static struct json_object *kernel_of(const struct drpc_agent *agent)
 {
 	struct json_object *o;
@@ -28,6 +43,7 @@ static struct json_object *kernel_of(const struct drpc_agent *agent)
 	drpc_kernel_stats(agent->kernel, &s);
 	add_count(o, "slots_used", s.slots_used);
 	add_count(o, "slots_max", s.slots_max);
+	json_object_object_add(o, "other", other_of(agent));
 	add_count(o, "map_bytes", s.map_bytes);
 	add_count(o, "lost_events", s.lost_events);
 	add_count(o, "lost_edges", s.lost_edges);

@@ -3,6 +3,7 @@
 # The agent acts by cgroup files: a load step is met, what is not needed is taken back, limits stay
 # inside the policy at every moment, orders are followed, and at the end everything is as it was.
 # timeout: 240
+# kernels: 6.1
 set -u
 # shellcheck source=tests/lib/agent.sh
 . "$(dirname "$(readlink -f "$0")")/../../lib/agent.sh"

@@ -3,6 +3,7 @@
 # The agent is killed (-9) at random moments while it acts, 50 times and more. Afterwards every limit
 # is the original, in turns by `drpc restore` and by the next agent; either may be killed at it, too.
 # timeout: 300
+# kernels: 6.1
 set -u
 # shellcheck source=tests/lib/agent.sh
 . "$(dirname "$(readlink -f "$0")")/../../lib/agent.sh"
@@ -94,7 +95,7 @@ for ((i = 1; i <= kills; i++)); do
 		kill_at $((first + 200)) # while it starts, or at its first write
 	else
 		nap "$((first / 2000)).$(printf '%03d' $((first / 2 % 1000)))"
-		kill_at $((first / 2 + 1500))
+		kill_at $((first / 2 + 1000))
 	fi
 	if [ "$(limits "${all[@]}")" = "$originals" ]; then
 		early=$((early + 1))

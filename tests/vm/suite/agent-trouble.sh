@@ -3,6 +3,7 @@
 # Where something is missing, in the way, hostile or gone: a visible state, no crash, no original lost
 # and no limit outside the policy.
 # timeout: 240
+# kernels: 6.1
 set -u
 # shellcheck source=tests/lib/agent.sh
 . "$(dirname "$(readlink -f "$0")")/../../lib/agent.sh"
