@@ -88,6 +88,7 @@ static int member_from_json(const char *path, const struct member *m, struct jso
 	char *at = (char *)td3 + m->offset;
 	struct json_object *found;
 	enum json_type type;
+	double real;
 
 	if (!json_object_object_get_ex(header, m->name, &found))
 		return drpc_err(-EINVAL, "td3: %s: the header has no \"%s\"", path, m->name);
@@ -99,7 +100,8 @@ static int member_from_json(const char *path, const struct member *m, struct jso
 				json_object_to_json_string(found));
 	switch (m->type) {
 	case REAL:
-		*(double *)at = json_object_get_double(found);
+		real = json_object_get_double(found);
+		memcpy(at, &real, sizeof(real));
 		break;
 	case UINT:
 		*(unsigned int *)at = (unsigned int)json_object_get_uint64(found);
