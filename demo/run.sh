@@ -219,7 +219,7 @@ show_checks() {
 		"$(fact drpc p99_ms) <= $OBJECTIVE"
 	compare "no more requests failed than under fixed limits" \
 		"$(fact drpc failed.total) <= $(fact fixed failed.total)"
-	check "on less CPU" true_of "$(fact drpc cpu_limit) < $(fact fixed cpu_limit)"
+	compare "on less CPU" "$(fact drpc cpu_limit) < $(fact fixed cpu_limit)"
 	check "and less memory" true_of "$(fact drpc memory_limit) < $(fact fixed memory_limit)"
 	check "the agent ended by itself" [ "$AGENT_STOPPED" = 0 ]
 	check "all limits are back, by docker inspect and the kernel's files ($(grep -c . "$WORK/limits.before") of them)" \
