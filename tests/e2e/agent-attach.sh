@@ -20,8 +20,13 @@ before=$(limits back front)
 "$probe" watch 20 "$root/back" "$root/front" >"$dir/watch" &
 pids+=($!)
 
-# The agent comes while the first rate lasts. The pause tells its counts from those that follow.
-first=$((quick ? 3 : 14)) rate=$((quick ? 200 : 40)) last=$((quick ? 4 : 8)) pause=$((quick ? 3 : 8))
+# How long an agent takes to start here, and how long the load has to last for one to come meanwhile.
+begun=$(now_ms)
+agent_start trial --cgroup-root "$root"
+agent_end TERM
+first=$(((($(now_ms) - begun) * 3 + 3000) / 1000))
+rate=$((quick ? 200 : 20)) last=$((quick ? 4 : 10)) pause=$((quick ? 3 : 8))
+# The pause tells the counts of the first part, which the agent has not seen whole, from the second's.
 load main --rate "$rate@${first}s,0@${pause}s,$rate@${last}s" -c 8 "http://127.0.0.1:$front/"
 begun=$(now_ms)
 nap 1
