@@ -5,7 +5,7 @@
 FAILURES=0
 
 say_init() {
-	bold='' dim='' good='' bad='' warn='' plain=''
+	bold='' dim='' good='' bad='' plain=''
 	COLOR=never
 	case ${DEMO_COLOR:-auto} in
 	always) COLOR=always ;;
@@ -17,7 +17,7 @@ say_init() {
 	esac
 	if [ "$COLOR" = always ]; then
 		bold=$(printf '\033[1m') dim=$(printf '\033[2m') plain=$(printf '\033[0m')
-		good=$(printf '\033[32m') bad=$(printf '\033[31m') warn=$(printf '\033[33m')
+		good=$(printf '\033[32m') bad=$(printf '\033[31m')
 	fi
 	# Tables that do not go to a terminal are as wide as this.
 	: "${COLUMNS:=100}"

@@ -106,9 +106,9 @@ files_find() {
 			if (!("memory" in found))
 				print "memory", unified
 		}' /proc/mounts >"$WORK/$1.files"
-	CPU_DIR=$(sed -n 's/^cpu //p' "$WORK/$1.files") MEMORY_DIR=$(sed -n 's/^memory //p' "$WORK/$1.files")
-	[ -e "$CPU_DIR/cpu.max" ] || [ -e "$CPU_DIR/cpu.cfs_quota_us" ] ||
-		die "the kernel's CPU limit of $1 is not to be found in $CPU_DIR"
+	folder=$(sed -n 's/^cpu //p' "$WORK/$1.files")
+	[ -e "$folder/cpu.max" ] || [ -e "$folder/cpu.cfs_quota_us" ] ||
+		die "the kernel's CPU limit of $1 is not to be found in $folder"
 }
 
 # Every limit of every container, as the engine tells them and as the kernel does.
@@ -156,6 +156,7 @@ limits_now() {
 	case $max in max) max=$high ;; esac
 	case $high in max) ;; *) [ "$high" -ge "$max" ] || max=$high ;; esac
 	case $max in max) max=0 ;; esac
+	# shellcheck disable=SC2034 # for phase.sh
 	LIMIT_CPU=$((quota * 1000 / period)) LIMIT_MEMORY=$((max / 1024))
 }
 

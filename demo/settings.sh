@@ -24,6 +24,8 @@ settings() {
 	# Limits of each container, as one sets them who must get through the peak.
 	: "${DEMO_CPUS:=0.6}" "${DEMO_MEMORY:=96m}"
 	: "${DEMO_SEED:=1}"
+	# shellcheck disable=SC2034 # for phase.sh and run.sh
 	DEMO_SECONDS=$((DEMO_BEFORE + DEMO_PEAK + DEMO_AFTER))
+	# shellcheck disable=SC2034
 	DEMO_RATES=$DEMO_LOW@${DEMO_BEFORE}s,$DEMO_HIGH@${DEMO_PEAK}s,$DEMO_LOW@${DEMO_AFTER}s
 }
