@@ -19,7 +19,7 @@
 
 /* An idle container uses less than this part of a CPU; it is looked at so often. */
 #define IDLE_SHARE 100
-#define IDLE_NS	   DRPC_NSEC_PER_SEC
+#define IDLE_NS	   (2 * DRPC_NSEC_PER_SEC)
 
 /* The tick's working arrays, one entry a deployment; they grow and stay. */
 struct drpc_control_scratch {
@@ -182,7 +182,7 @@ static bool replica_is_idle(const struct drpc_container *c)
 
 /*
  * Most containers of a full node do nothing most of the time. Where nothing happened in the last
- * window and no limit was changed of late, once a second is often enough: the first window in which
+ * window and no limit was changed of late, every two seconds is often enough: the first window in which
  * something happens ends it.
  */
 static bool may_wait(const struct drpc_deployment *d, uint64_t now_ns)

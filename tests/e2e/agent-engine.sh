@@ -37,9 +37,9 @@ if [ "$ENGINE_STARTED" = 1 ] || [ "${DRPC_VM:-}" = 1 ]; then
 fi
 
 # --- containers that run and are loaded before the agent comes ------------------------------------
-slo=150 rate=60 settle=7 stepped=12 lull=16 halted=6
+slo=150 cpu_ms=4 cpus=0.4 rate=60 settle=7 stepped=12 lull=16 halted=6
 if [ $slow != 1 ]; then
-	slo=250 rate=12 settle=12 stepped=20 lull=18 halted=5
+	slo=250 cpu_ms=12 cpus=0.25 rate=12 settle=12 stepped=20 lull=18 halted=5
 fi
 engine_image drpc-e2e-agent "$bin/drpc-testbed" || note "no image"
 run() { # NAME OPTION... -- TESTBED-OPTION...
@@ -52,8 +52,8 @@ run() { # NAME OPTION... -- TESTBED-OPTION...
 	shift
 	docker run -d --name "$name" "${options[@]}" drpc-e2e-agent /bin/drpc-testbed "$@" >/dev/null
 }
-run drpc-e2e-shop --cpus 0.4 --memory 256m -l drpc.mode=act -l drpc.slo-p99=${slo}ms -l drpc.min-cpu=100m \
-	-l drpc.max-cpu=1.5 -l drpc.max-memory=512Mi -- --cpu-ms 4 --workers 4 --memory-mib 16
+run drpc-e2e-shop --cpus $cpus --memory 256m -l drpc.mode=act -l drpc.slo-p99=${slo}ms -l drpc.min-cpu=100m \
+	-l drpc.max-cpu=1.5 -l drpc.max-memory=512Mi -- --cpu-ms $cpu_ms --workers 4 --memory-mib 16
 run drpc-e2e-idle --cpu-quota 80000 --cpu-period 100000 -l drpc.mode=act -l drpc.deployment=shelf/idle \
 	-l drpc.min-cpu=0.2 -- --workers 1
 run drpc-e2e-badly --cpus 0.5 --memory 200m -l drpc.mode=act -l drpc.max-cpu=lots -- --workers 1
