@@ -39,7 +39,7 @@ fi
 # --- containers that run and are loaded before the agent comes ------------------------------------
 slo=150 cpu_ms=4 cpus=0.4 rate=60 settle=7 stepped=12 lull=16 halted=6
 if [ $slow != 1 ]; then
-	slo=250 cpu_ms=12 cpus=0.25 rate=12 settle=12 stepped=20 lull=18 halted=5
+	slo=250 cpu_ms=12 cpus=0.25 rate=12 settle=8 stepped=14 lull=15 halted=5
 fi
 engine_image drpc-e2e-agent "$bin/drpc-testbed" || note "no image"
 run() { # NAME OPTION... -- TESTBED-OPTION...
@@ -254,7 +254,7 @@ if [ -n "$engine_pid" ]; then
 		[ "$(status control.applied)" -gt "$applied" ]
 	}
 	kill "$load_pid" 2>/dev/null
-	load again --rate "$((rate * 3))" -d 15s -c 8 "http://$address:8080/"
+	load again --rate "$((rate * 5))" -d 15s -c 8 "http://$address:8080/"
 	eventually 15 acts_again
 	check "and the agent acts on" "$? == 0"
 	kill "$load_pid" 2>/dev/null

@@ -22,7 +22,7 @@ inside free sleep 1000
 # So that twice the rate is too much for the limit, and the program's own work is not most of it.
 service shop --cpu-ms 12 --workers 4 --memory-mib 16
 
-slo=200 low=15 high=30 min_ms=10 max_ms=120 settle=10 stepped=20
+slo=200 low=15 high=30 min_ms=10 max_ms=120 settle=8 stepped=16
 config act <<-END
 	mode: act
 	defaults:
