@@ -7,9 +7,11 @@ SRC_teacher := $(filter-out teacher/main.c,$(wildcard teacher/*.c))
 SRC_agent := $(filter-out agent/main.c,$(wildcard agent/*.c agent/*/*.c))
 SRC_cli   := $(filter-out tools/drpc/main.c,$(wildcard tools/drpc/*.c))
 SRC_testbed := $(filter-out tools/testbed/main.c,$(wildcard tools/testbed/*.c))
+SRC_sim   := $(wildcard sim/*.c)
+SRC_simcli := $(filter-out tools/sim/main.c,$(wildcard tools/sim/*.c))
 SRC_load  := $(filter-out tools/load/main.c,$(wildcard tools/load/*.c))
 SRC_bench := $(filter-out tools/bench/main.c,$(wildcard tools/bench/*.c))
-ARCHIVES  := lib nn teacher agent cli testbed load bench
+ARCHIVES  := lib nn teacher agent cli testbed load sim simcli bench
 
 # --- kernels: one source per instruction set, chosen at run time (nn/isa.h) ---------------------
 # Under the sanitizers -O3 takes minutes of compilation for nothing, and no fuzz target comes here.
@@ -21,7 +23,7 @@ CFLAGS_nn_isa_avx512 := $(KERNEL_OPT) -mavx512f -mavx512bw -mavx512dq -mavx512vl
 endif
 
 # --- programs: name → main, archives in link order, pkg-config modules --------------------------
-PROGRAMS := drpc-agent drpc-teacher drpc drpc-load drpc-testbed drpc-bench
+PROGRAMS := drpc-agent drpc-teacher drpc drpc-load drpc-testbed drpc-sim drpc-bench
 
 AGENT_PKGS := libbpf liburing libmicrohttpd libcurl json-c yaml-0.1 libcrypto libsystemd libcap-ng
 
@@ -49,8 +51,12 @@ ARCS_drpc-testbed := testbed load lib
 LDFLAGS_drpc-testbed := $(if $(filter release,$(BUILD)),-static-pie -Xlinker --no-warnings)
 $(OUT)/drpc-testbed: LDFLAGS := $(filter-out -pie,$(LDFLAGS))
 
+MAIN_drpc-sim := tools/sim/main.c
+ARCS_drpc-sim := simcli teacher sim nn lib
+PKGS_drpc-sim := openblas json-c yaml-0.1 libcrypto
+
 MAIN_drpc-bench := tools/bench/main.c
-ARCS_drpc-bench := bench load agent teacher nn lib
+ARCS_drpc-bench := bench sim load agent teacher nn lib
 PKGS_drpc-bench := $(AGENT_PKGS) openblas
 
 # --- rules --------------------------------------------------------------------------------------
