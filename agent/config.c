@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "agent/config_internal.h"
-#include "agent/units.h"
+#include "lib/units.h"
 #include "lib/util.h"
 
 #define SHOWN_MAX 80

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/units.h"
+#include "lib/units.h"
 #include "lib/util.h"
 
 /* The least the kernel lets a container have: 1 ms of quota in the usual period of 100 ms. */

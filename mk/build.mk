@@ -52,11 +52,11 @@ LDFLAGS_drpc-testbed := $(if $(filter release,$(BUILD)),-static-pie -Xlinker --n
 $(OUT)/drpc-testbed: LDFLAGS := $(filter-out -pie,$(LDFLAGS))
 
 MAIN_drpc-sim := tools/sim/main.c
-ARCS_drpc-sim := simcli teacher sim nn lib
+ARCS_drpc-sim := simcli load teacher sim nn lib
 PKGS_drpc-sim := openblas json-c yaml-0.1 libcrypto
 
 MAIN_drpc-bench := tools/bench/main.c
-ARCS_drpc-bench := bench sim load agent teacher nn lib
+ARCS_drpc-bench := bench load agent teacher sim nn lib
 PKGS_drpc-bench := $(AGENT_PKGS) openblas
 
 # --- rules --------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/units.h"
+#include "lib/units.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
