@@ -22,6 +22,9 @@ CFLAGS_nn_isa_avx2 := $(KERNEL_OPT) -mavx2 -mfma
 CFLAGS_nn_isa_avx512 := $(KERNEL_OPT) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
 endif
 
+# The simulator gives the same bits everywhere: no fused multiply-add where a processor has one.
+$(foreach f,$(SRC_sim:%.c=%),$(eval CFLAGS_$(subst /,_,$(f)) := -ffp-contract=off))
+
 # --- programs: name → main, archives in link order, pkg-config modules --------------------------
 PROGRAMS := drpc-agent drpc-teacher drpc drpc-load drpc-testbed drpc-sim drpc-bench
 
