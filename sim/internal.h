@@ -99,7 +99,8 @@ struct sim_replica {
 
 	uint32_t service, node;
 	double cache_bytes; /* how far it has grown */
-	uint64_t ready_ns, restart_ns;
+	uint64_t ready_ns;
+	double warm_ns; /* warmed up from then on */
 	uint32_t restarts;
 
 	/* cpu.stat and pressure. */

@@ -86,11 +86,11 @@ double sim_replica_slowdown(struct drpc_sim *sim, struct sim_replica *r, double 
 {
 	const struct sim_service *s = &sim->services[r->service];
 	const struct drpc_sim_service *spec = s->spec;
-	const double age = (double)(sim->now_ns - r->ready_ns);
+	const double cold_ns = r->warm_ns - (double)sim->now_ns;
 	double factor = 1.0 + s->slower;
 
-	if (age < spec->warmup_ns)
-		factor *= 1.0 + (spec->warmup_factor - 1.0) * (1.0 - age / spec->warmup_ns);
+	if (cold_ns > 0.0)
+		factor *= 1.0 + (spec->warmup_factor - 1.0) * cold_ns / spec->warmup_ns;
 	if (spec->reclaim_slowdown > 0.0 && r->cache_bytes > 0.0) {
 		const double room = s->memory_limit - sim_replica_fixed_bytes(sim, r);
 
@@ -101,7 +101,7 @@ double sim_replica_slowdown(struct drpc_sim *sim, struct sim_replica *r, double 
 			factor *= 1.0 + spec->reclaim_slowdown * missing;
 		}
 	}
-	r->plain = r->roomy && age >= spec->warmup_ns && s->slower <= 0.0;
+	r->plain = r->roomy && cold_ns <= 0.0 && s->slower <= 0.0;
 	return factor;
 }
 
@@ -152,6 +152,7 @@ static void serve(struct drpc_sim *sim, uint32_t replica)
 
 	r->state = SIM_REPLICA_READY;
 	r->ready_ns = sim->now_ns;
+	r->warm_ns = (double)sim->now_ns + s->spec->warmup_ns;
 	r->cache_bytes = 0.0;
 	fit_memory(sim, r);
 	s->ready[s->n_ready++] = replica;
@@ -315,7 +316,7 @@ static bool place(struct drpc_sim *sim, uint32_t replica)
 	sim_cpu_limit(sim, replica, s->cpu_limit, s->spec->cpu_burst_ns);
 	if (sim->now_ns == 0) { /* the run begins with what runs already */
 		serve(sim, replica);
-		r->ready_ns = 0;
+		r->warm_ns = 0.0;
 	} else {
 		start(sim, replica, startup_ns(sim, r));
 	}

@@ -9,6 +9,8 @@
 
 /* A sub-command is a file of this folder and a line here. */
 static const struct sim_command commands[] = {
+	{"check", "whether an application's file is right, and what its requests need", sim_check},
+	{"evaluate", "one policy on one application, load and seed", sim_evaluate},
 	{NULL, NULL, NULL},
 };
 

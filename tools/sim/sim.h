@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* drpc-sim: one sub-command a file. */
+/* drpc-sim: one sub-command a file, a table of them in main.c; what they share. */
 #pragma once
+
+#include "sim/sim.h"
+#include "tools/load/schedule.h"
+
+struct json_object;
 
 /* Each gets its own arguments, argv[0] being its name; returns an exit status: 0 done, 1 failed,
  * 2 wrong usage. */
@@ -9,3 +14,38 @@ struct sim_command {
 	const char *help; /* one line */
 	int (*run)(int argc, char **argv);
 };
+
+int sim_check(int argc, char **argv);
+int sim_evaluate(int argc, char **argv);
+
+/* --- policies.c --------------------------------------------------------------------------------- */
+
+/* All policies by name, the last one NULL. */
+extern const struct drpc_sim_policy *const sim_policies[];
+
+/* NULL, logged with the names there are, for one that is not there. */
+const struct drpc_sim_policy *sim_policy_find(const char *name);
+
+/* --- report.c ----------------------------------------------------------------------------------- */
+
+/* What was run, as `evaluate` objects name it. */
+struct sim_case {
+	const char *policy, *app, *trace;
+	uint64_t seed;
+	double wall_seconds;
+};
+
+/* One object with the keys that docs/simulator.md lists; the caller puts it. */
+struct json_object *sim_result_json(const struct sim_case *c, const struct drpc_sim_result *r);
+void sim_result_print(const struct sim_case *c, const struct drpc_sim_result *r);
+
+/* --- load.c ------------------------------------------------------------------------------------- */
+
+/* A schedule's pieces as the simulator takes them; the caller frees. NULL without memory. */
+struct drpc_sim_piece *sim_pieces(const struct drpc_schedule *schedule);
+
+/*
+ * Weights of the request classes from `query=60,buyer=25`; those not named get none. The caller
+ * frees *ret (pieces × classes). Returns 0, -EINVAL (logged) or -ENOMEM.
+ */
+int sim_mix(const struct drpc_sim_app *app, const char *spec, size_t pieces, double **ret);
