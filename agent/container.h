@@ -40,6 +40,7 @@ struct drpc_container {
 	int32_t init_pid;	    /* for its network namespace; 0 unknown */
 	bool engine_known;	    /* the engine's API named it, so its update call works */
 	bool seeded;		    /* its namespace's open sockets were looked through */
+	bool at_rest; /* in the last window; its series may end earlier, see monitor/sampler.h */
 	struct drpc_deployment *deployment;
 	struct drpc_container *next_replica; /* in the deployment */
 	struct drpc_series *series;	     /* measurements, see monitor/series.h */

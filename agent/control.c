@@ -174,6 +174,8 @@ static bool replica_is_idle(const struct drpc_container *c)
 {
 	struct drpc_window_scalars w;
 
+	if (c->at_rest)
+		return true;
 	return c->series && drpc_series_last(c->series, &w) && w.seen == 0 && w.turns == 0 &&
 	       w.inflight == 0 && w.cg.valid & DRPC_CG_CPU && w.cg.nr_throttled == 0 &&
 	       w.cg.mem_some_usec == 0 &&
@@ -218,6 +220,8 @@ static size_t collect(struct drpc_agent *agent, uint64_t now_ns)
 		if (may_wait(d, now_ns))
 			continue;
 		control->looked_ns = now_ns;
+		for (struct drpc_container *c = d->replicas; c; c = c->next_replica)
+			drpc_sampler_catch_up(agent->sampler, c);
 		refresh_limits(agent, d, now_ns);
 		drpc_observe(d, &control->limits, control->changed_ns, now_ns, &control->forecast,
 			     &control->observed);

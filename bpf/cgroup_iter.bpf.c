@@ -13,6 +13,14 @@
  * cgroup comes or goes within; only lists of a cgroup's css_sets may change, and are checked.
  * Removed cgroups are not met: what they used since the last flush shows once they are released.
  *
+ * Most cgroups of a full node do nothing most of the time, and what a pass costs is the memory it
+ * touches, long out of the caches by the next one. So each place in the walk, which is the same from
+ * pass to pass, keeps who was met there: no lookup by id. And of a cgroup at rest no more is read
+ * than what tells so: pressure's clock of the time in which a task of it or below ran or waited
+ * stands still, and no task does now; its usage, where there is no such clock. What may change all
+ * the same (its memory is reclaimed, say) shows within DRPC_CGROUP_REST passes, in which every
+ * cgroup has its turn.
+ *
  * Per-CPU pointers are turned into addresses by offsets that drpc_percpu_offsets finds: symbols
  * such as __per_cpu_offset are out of reach where kallsyms knows functions alone.
  */
@@ -26,12 +34,11 @@
  * begins with the same first three. Tested against memory.stat. */
 #define INACTIVE_FILE 2
 
-const volatile __u32 drpc_cpus = 1;
-
+__u32 drpc_cpus; /* set by the agent: how many there are */
 __u64 drpc_pass; /* raised by the agent before each pass */
 __u64 drpc_percpu_offset[DRPC_CGROUP_CPUS];
-static __u32 base_level;
-static __u32 nearest[LEVELS]; /* slot at or around the cgroup last visited on each level */
+static __u32 base_level, generation; /* of this pass */
+static __u32 nearest[LEVELS];	     /* slot at or around the cgroup last visited on each level */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -41,12 +48,55 @@ struct {
 	__type(value, struct drpc_cgroup_raw);
 } drpc_cgroups SEC(".maps");
 
+/* One a slot, small and in one piece, for these are written and read in every pass. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct drpc_cgroup_mark);
+} drpc_marks SEC(".maps");
+
+/* What is kept of a cgroup from pass to pass, by its place in the walk. */
+struct place {
+	__u64 serial;	  /* of the cgroup that was met here, never used again; 0: none */
+	__u64 usage;	  /* of its own, flushed or not */
+	__u64 pending;	  /* the part that those around it have not been told of */
+	__u64 psi;	  /* per-CPU pointer; 0: none */
+	__u64 awake;	  /* see parts */
+	__u32 generation; /* of the roster, when its slot was looked up */
+	__u32 slot;
+	__u32 level;
+	__u32 restless; /* to be read in full next time too */
+	__u64 unused;
+};
+
+#define PLACE_NEW 2 /* of `restless`: not met before */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct place);
+} drpc_places SEC(".maps");
+
+static struct place beyond; /* stands in where there are more cgroups than places */
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u64);
 } drpc_percpu_probe SEC(".maps");
+
+/* Where every cgroup since the boot has a number of its own, beside what the walk itself looks at. */
+struct cgroup_subsys_state___serial {
+	u64 serial_nr;
+} __attribute__((preserve_access_index));
+
+struct cgroup___self {
+	struct cgroup_subsys_state___serial self;
+} __attribute__((preserve_access_index));
 
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 
@@ -120,9 +170,12 @@ DEFINE_LOAD(64)
  * per-CPU pointers are pointers: it allows no sums with those.
  */
 static struct {
-	__u64 rstat, psi, vmstats; /* per-CPU pointers, 0: leave out */
-	__u64 clock;		   /* sched_clock() now */
-	__u64 usage;		   /* out: not yet flushed */
+	/* Per-CPU pointers, 0: leave out. `watch` is psi's where only rest is asked for. */
+	__u64 rstat, watch, psi, vmstats;
+	__u64 clock;  /* sched_clock() now */
+	__u64 usage;  /* out: not yet flushed */
+	__u32 states; /* out: what tasks do now, bits of psi_states */
+	__u64 awake;  /* out: sum of the times, modulo 2^32 each, in which tasks did anything */
 	__u64 psi_sum[DRPC_PSI_COUNT], psi_weight;
 	__s64 inactive_file;
 } parts;
@@ -149,6 +202,16 @@ static __always_inline void add_usage(bool typed, __u64 offset)
 			       OFFSET(struct cgroup_rstat_cpu,
 				      last_bstat.cputime.sum_exec_runtime));
 	}
+}
+
+/* Whether tasks run or wait on this CPU, or did: at the price of one cache line. */
+static __always_inline void add_watch(bool typed, __u64 offset)
+{
+	const void *cpu = OBJECT(typed, parts.watch + offset, struct psi_group_cpu);
+	const __u32 nonidle = bpf_core_enum_value(enum psi_states, PSI_NONIDLE);
+
+	parts.states |= load32(typed, cpu, OFFSET(struct psi_group_cpu, state_mask));
+	parts.awake += load32(typed, cpu, OFFSET(struct psi_group_cpu, times) + 4 * nonidle);
 }
 
 /* Updates come every 2 s. */
@@ -219,6 +282,8 @@ static __always_inline long add_cpu(bool typed, __u32 cpu)
 	offset = drpc_percpu_offset[cpu];
 	if (parts.rstat)
 		add_usage(typed, offset);
+	if (parts.watch)
+		add_watch(typed, offset);
 	if (parts.psi)
 		add_psi(typed, offset);
 	if (parts.vmstats)
@@ -356,73 +421,187 @@ static __always_inline struct drpc_cgroup_raw *raw_of(__u32 slot)
 		       : NULL;
 }
 
-/* Usage that a cgroup has and those around it have not been told of yet. */
-static __always_inline void add_outwards(__u32 slot, __u64 usage)
+static __always_inline struct drpc_cgroup_mark *mark_of(__u32 slot)
 {
+	return slot < drpc_slots && slot != DRPC_SLOT_OTHER
+		       ? bpf_map_lookup_elem(&drpc_marks, &slot)
+		       : NULL;
+}
+
+/*
+ * Usage that a cgroup has and those around it have not been told of yet: those that were read anew
+ * in this pass lack all of it, the others what came since the last. Of a cgroup that was not met
+ * before, the latter is unknown; those around are read anew the next time.
+ */
+static __always_inline void add_outwards(__u32 slot, const struct place *place, __u64 pending)
+{
+	bool is_new = place->restless == PLACE_NEW;
+	__u64 since = is_new ? 0 : pending - place->pending;
+
 	for (int i = 0; i < NEST; i++) {
 		struct drpc_cgroup_raw *raw = raw_of(slot);
+		struct drpc_cgroup_mark *mark = mark_of(slot);
 
-		if (!raw)
+		if (!raw || !mark)
 			return;
-		raw->cpu_usage_ns += usage;
+		raw->cpu_usage_ns += raw->pass == drpc_pass ? pending : since;
+		if (since || is_new)
+			mark->read = mark->stirred = drpc_pass;
 		slot = raw->outer;
 	}
 }
 
-/* The slot of the nearest tracked cgroup strictly around this one; remembers what is around. */
-static __always_inline __u32 place(const struct bpf_iter__cgroup *ctx, struct cgroup *cgrp,
-				   __u32 slot)
+/* Who was met at this place of the walk in the last pass, if it is still the same. */
+static __always_inline struct place *place_of(const struct bpf_iter__cgroup *ctx,
+					      struct cgroup *cgrp)
 {
-	__u32 level = cgrp->level, outer = DRPC_SLOT_NONE;
+	__u64 serial = ((struct cgroup___self *)cgrp)->self.serial_nr;
+	__u32 key = ctx->meta->seq_num;
+	struct place *place = bpf_map_lookup_elem(&drpc_places, &key);
 
-	if (ctx->meta->seq_num == 0)
-		base_level = level;
+	if (!place) {
+		place = &beyond;
+		place->serial = 0;
+	}
+	if (place->serial == serial && place->generation == generation)
+		return place;
+	__builtin_memset(place, 0, sizeof(*place));
+	place->serial = serial;
+	place->generation = generation;
+	place->level = cgrp->level;
+	place->slot = drpc_slot_of_id(cgrp->kn->id);
+	place->restless = PLACE_NEW;
+	return place;
+}
+
+/* The slot of the nearest tracked cgroup strictly around this one; remembers what is around. */
+static __always_inline __u32 find_outer(const struct place *place)
+{
+	__u32 level = place->level, outer = DRPC_SLOT_NONE;
+
 	if (level > base_level && level - 1 < LEVELS)
 		outer = nearest[(level - 1) % LEVELS];
 	if (level < LEVELS)
-		nearest[level % LEVELS] = raw_of(slot) ? slot : outer;
+		nearest[level % LEVELS] = raw_of(place->slot) ? place->slot : outer;
 	return outer;
 }
 
-static __always_inline int visit(bool typed, struct bpf_iter__cgroup *ctx)
+static __always_inline void begin(struct cgroup *base)
 {
-	struct cgroup *cgrp = ctx->cgroup;
-	struct drpc_cgroup_raw *raw;
-	__u64 flushed, told;
-	__u32 slot, outer;
+	const struct drpc_tunables *runtime = drpc_runtime();
 
-	if (!cgrp)
-		return 0;
-	slot = drpc_slot_of_id(cgrp->kn->id);
-	outer = place(ctx, cgrp, slot);
-	raw = raw_of(slot);
-	if (!raw && outer == DRPC_SLOT_NONE)
-		return 0;
+	generation = runtime ? runtime->generation : 0;
+	base_level = base->level;
+}
 
-	__builtin_memset(&parts, 0, sizeof(parts));
-	flushed = cgrp->bstat.cputime.sum_exec_runtime;
-	told = cgrp->last_bstat.cputime.sum_exec_runtime;
-	parts.rstat = rstat_pointer(cgrp);
-	if (raw) {
-		raw->cgroup_id = cgrp->kn->id;
-		raw->outer = outer;
-		raw->valid = DRPC_RAW_CPU;
-		read_throttle(typed, cgrp, raw);
-		read_memory(typed, cgrp, raw);
-		read_psi(typed, cgrp, raw);
-	}
+static __always_inline void add_cpus(bool typed)
+{
 	bpf_loop(drpc_cpus, typed ? add_cpu_typed : add_cpu_untyped, NULL, 0);
-	add_outwards(outer, parts.usage + flushed - told);
-	if (!raw)
-		return 0;
-	raw->cpu_usage_ns = flushed + parts.usage;
+}
+
+/* All but usage. */
+static __always_inline void read_rest(bool typed, struct cgroup *cgrp, struct drpc_cgroup_raw *raw)
+{
+	raw->cgroup_id = cgrp->kn->id;
+	raw->valid = DRPC_RAW_CPU;
+	read_throttle(typed, cgrp, raw);
+	read_memory(typed, cgrp, raw);
+	read_psi(typed, cgrp, raw);
+	add_cpus(typed);
 	raw->inactive_file_pages = parts.inactive_file;
 	if (parts.psi_weight) {
 #pragma clang loop unroll(full)
 		for (int s = 0; s < DRPC_PSI_COUNT; s++)
 			raw->psi_ns[s] += parts.psi_sum[s] / parts.psi_weight;
 	}
+}
+
+/* Whether something happened in a cgroup since the last pass, as far as pressure's clock knows. */
+static __always_inline bool is_awake(bool typed, struct place *place)
+{
+	bool awake;
+
+	parts.watch = place->psi;
+	if (!parts.watch)
+		return true;
+	add_cpus(typed);
+	awake = parts.states || parts.awake != place->awake;
+	place->awake = parts.awake;
+	parts.watch = 0;
+	return awake;
+}
+
+/* Whether the cgroup's counters are to be read although it may be at rest. */
+static __always_inline bool is_due(const struct place *place, const struct drpc_cgroup_mark *mark)
+{
+	return place->restless || mark->stirred == (__u32)drpc_pass - 1 ||
+	       (drpc_pass + place->slot) % DRPC_CGROUP_REST == 0;
+}
+
+/* The cgroup's own usage; what of it those around do not know of yet goes to them. */
+static __always_inline bool count_usage(bool typed, struct cgroup *cgrp, struct place *place,
+					__u32 outer)
+{
+	__u64 flushed = cgrp->bstat.cputime.sum_exec_runtime;
+	__u64 told = cgrp->last_bstat.cputime.sum_exec_runtime;
+	__u64 usage, pending;
+	bool moved;
+
+	parts.rstat = rstat_pointer(cgrp);
+	add_cpus(typed);
+	parts.rstat = 0;
+	usage = flushed + parts.usage;
+	pending = usage - told;
+	if (outer != DRPC_SLOT_NONE)
+		add_outwards(outer, place, pending);
+	moved = usage != place->usage;
+	place->usage = usage;
+	place->pending = pending;
+	return moved;
+}
+
+static __always_inline int visit(bool typed, struct bpf_iter__cgroup *ctx)
+{
+	struct cgroup *cgrp = ctx->cgroup;
+	struct drpc_cgroup_mark *mark;
+	struct drpc_cgroup_raw *raw;
+	struct place *place;
+	bool awake, moved;
+	__u32 outer;
+
+	if (!cgrp)
+		return 0;
+	if (ctx->meta->seq_num == 0)
+		begin(cgrp);
+	place = place_of(ctx, cgrp);
+	outer = find_outer(place);
+	raw = raw_of(place->slot);
+	mark = mark_of(place->slot);
+	if ((!raw || !mark) && outer == DRPC_SLOT_NONE)
+		return 0;
+
+	__builtin_memset(&parts, 0, sizeof(parts));
+	awake = is_awake(typed, place);
+	if (raw && mark) {
+		mark->met = drpc_pass;
+		if (!awake && outer == DRPC_SLOT_NONE && !is_due(place, mark))
+			return 0;
+	}
+	moved = count_usage(typed, cgrp, place, outer);
+	if (!raw || !mark) {
+		place->restless = 0;
+		return 0;
+	}
+	if (!moved && (!awake || !place->psi) && !is_due(place, mark))
+		return 0;
+	read_rest(typed, cgrp, raw);
+	raw->outer = outer;
+	raw->cpu_usage_ns = place->usage;
 	raw->pass = drpc_pass;
+	mark->read = drpc_pass;
+	place->restless = moved || place->restless == PLACE_NEW || place->psi != parts.psi ||
+			  parts.psi_weight;
+	place->psi = parts.psi;
 	return 0;
 }
 

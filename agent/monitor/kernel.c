@@ -381,6 +381,11 @@ bool drpc_kernel_cgroup(const struct drpc_kernel *kernel, uint32_t slot,
 	return kernel->cgroup_iter && drpc_cgroup_iter_get(kernel, slot, ret);
 }
 
+bool drpc_kernel_cgroup_at_rest(const struct drpc_kernel *kernel, uint32_t slot)
+{
+	return kernel->cgroup_iter && drpc_cgroup_iter_at_rest(kernel, slot);
+}
+
 int drpc_kernel_event_fd(const struct drpc_kernel *kernel)
 {
 	return ring_buffer__epoll_fd(kernel->ring);

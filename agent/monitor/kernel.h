@@ -93,6 +93,12 @@ int drpc_kernel_seed_sockets(struct drpc_kernel *kernel, pid_t pid);
 int drpc_kernel_scan_cgroups(struct drpc_kernel *kernel);
 bool drpc_kernel_cgroup(const struct drpc_kernel *kernel, uint32_t slot,
 			struct drpc_cgroup_counters *ret);
+/*
+ * Whether the last pass found the slot's cgroup at rest: no CPU used since the pass before, nobody
+ * under pressure. Its counters are then those of an earlier pass, at most DRPC_CGROUP_REST - 1 ago:
+ * each cgroup is read, and not said to be at rest, at least once in DRPC_CGROUP_REST passes.
+ */
+bool drpc_kernel_cgroup_at_rest(const struct drpc_kernel *kernel, uint32_t slot);
 
 /* The ring buffer's descriptor, to be polled, and its consumption. Returns events handled. */
 int drpc_kernel_event_fd(const struct drpc_kernel *kernel);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cgroup concern: all tracked cgroups' counters in one pass of an iterator. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,6 +18,12 @@
 #define NEED	  "cgroup counters"
 #define NEED_LOST "counters come from the cgroup files"
 
+/* Cgroups that are no containers, beside as many as there are slots: their places are kept too. */
+#define UNTRACKED_PLACES 1000
+
+/* CPUs may be plugged in; it is looked after so often. */
+#define PASSES_PER_CPU_COUNT 64
+
 /* What a slot was last said to have: totals never run backwards. */
 struct last {
 	uint64_t cgroup_id;
@@ -26,8 +33,9 @@ struct last {
 struct drpc_cgroup_iter {
 	struct cgroup_iter_bpf *bpf;
 	struct bpf_link *link;
-	const struct drpc_cgroup_raw *raw; /* mapped, one a slot */
-	size_t raw_bytes;
+	const struct drpc_cgroup_raw *raw;    /* mapped, one a slot */
+	const struct drpc_cgroup_mark *marks; /* mapped, one a slot */
+	size_t raw_bytes, marks_bytes;
 	uint64_t page_bytes;
 	struct last *last; /* one a slot */
 };
@@ -41,8 +49,10 @@ static struct cgroup_iter_bpf *open_skel(const struct drpc_kernel *kernel)
 	if (!bpf)
 		return NULL;
 	DRPC_CONFIGURE(bpf, kernel);
-	bpf->rodata->drpc_cpus = (uint32_t)libbpf_num_possible_cpus();
+	bpf->bss->drpc_cpus = (uint32_t)libbpf_num_possible_cpus();
 	bpf_map__set_max_entries(bpf->maps.drpc_cgroups, kernel->slots);
+	bpf_map__set_max_entries(bpf->maps.drpc_marks, kernel->slots);
+	bpf_map__set_max_entries(bpf->maps.drpc_places, 2 * kernel->slots + UNTRACKED_PLACES);
 	return bpf;
 }
 
@@ -75,6 +85,26 @@ static int find_percpu_offsets(struct cgroup_iter_bpf *bpf)
 	return opts.retval ? -EFAULT : 0;
 }
 
+/*
+ * CPUs up to the last that is plugged in, on line or not. A virtual machine may have a hundred
+ * possible ones beyond.
+ */
+static uint32_t present_cpus(uint32_t possible)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned long last;
+	char *at;
+
+	if (drpc_read_file_at(AT_FDCWD, "/sys/devices/system/cpu/present", 4096, &text) < 0)
+		return possible;
+	/* "0-3,8-11": the last number in it. */
+	at = text + strcspn(text, "\n");
+	while (at > text && at[-1] >= '0' && at[-1] <= '9')
+		at--;
+	last = strtoul(at, NULL, 10);
+	return last < possible ? (uint32_t)last + 1 : possible;
+}
+
 /* One pass, which calls the program for each cgroup and prints nothing. */
 static int run_pass(struct drpc_cgroup_iter *iter)
 {
@@ -82,7 +112,8 @@ static int run_pass(struct drpc_cgroup_iter *iter)
 	char none[16];
 	ssize_t n;
 
-	iter->bpf->bss->drpc_pass++;
+	if (iter->bpf->bss->drpc_pass++ % PASSES_PER_CPU_COUNT == 0)
+		iter->bpf->bss->drpc_cpus = present_cpus((uint32_t)libbpf_num_possible_cpus());
 	fd = bpf_iter_create(bpf_link__fd(iter->link));
 	if (fd < 0)
 		return -errno;
@@ -159,18 +190,32 @@ static int climb(struct drpc_kernel *kernel, struct drpc_cgroup_iter *iter)
 	return -ENOTSUP;
 }
 
-static int map_raw(const struct drpc_kernel *kernel, struct drpc_cgroup_iter *iter)
+/* An array's values, for reading. */
+static int map_values(const struct bpf_map *map, size_t bytes, const void **ret, size_t *ret_bytes)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t bytes = (kernel->slots * sizeof(*iter->raw) + page - 1) & ~(page - 1);
-	void *p = mmap(NULL, bytes, PROT_READ, MAP_SHARED,
-		       bpf_map__fd(iter->bpf->maps.drpc_cgroups), 0);
+	void *p;
 
+	bytes = (bytes + page - 1) & ~(page - 1);
+	p = mmap(NULL, bytes, PROT_READ, MAP_SHARED, bpf_map__fd(map), 0);
 	if (p == MAP_FAILED)
 		return drpc_err(-errno, "cgroup: cannot map the counters");
-	iter->raw = p;
-	iter->raw_bytes = bytes;
-	iter->page_bytes = page;
+	*ret = p;
+	*ret_bytes = bytes;
+	return 0;
+}
+
+static int map_raw(const struct drpc_kernel *kernel, struct drpc_cgroup_iter *iter)
+{
+	int r = map_values(iter->bpf->maps.drpc_cgroups, kernel->slots * sizeof(*iter->raw),
+			   (const void **)&iter->raw, &iter->raw_bytes);
+
+	if (r == 0)
+		r = map_values(iter->bpf->maps.drpc_marks, kernel->slots * sizeof(*iter->marks),
+			       (const void **)&iter->marks, &iter->marks_bytes);
+	if (r < 0)
+		return r;
+	iter->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
 	iter->last = calloc(kernel->slots, sizeof(*iter->last));
 	return iter->last ? 0 : drpc_err(-ENOMEM, "cgroup: no memory for %u slots", kernel->slots);
 }
@@ -183,6 +228,8 @@ static void cgroup_close(struct drpc_kernel *kernel)
 		return;
 	if (iter->raw)
 		munmap((void *)iter->raw, iter->raw_bytes);
+	if (iter->marks)
+		munmap((void *)iter->marks, iter->marks_bytes);
 	bpf_link__destroy(iter->link);
 	cgroup_iter_bpf__destroy(iter->bpf);
 	free(iter->last);
@@ -279,6 +326,22 @@ static void take_memory(const struct drpc_cgroup_raw *raw, uint64_t page_bytes,
 	out->valid |= DRPC_CG_MEM | DRPC_CG_OOM;
 }
 
+/* The marks have the lower half of the pass' number. */
+static bool is_met(const struct drpc_kernel *kernel, uint32_t slot)
+{
+	const struct drpc_cgroup_iter *iter = kernel->cgroup_iter;
+
+	return slot != DRPC_SLOT_OTHER && slot < kernel->slots &&
+	       iter->marks[slot].met == (uint32_t)iter->bpf->bss->drpc_pass;
+}
+
+bool drpc_cgroup_iter_at_rest(const struct drpc_kernel *kernel, uint32_t slot)
+{
+	const struct drpc_cgroup_iter *iter = kernel->cgroup_iter;
+
+	return is_met(kernel, slot) && iter->marks[slot].read != iter->marks[slot].met;
+}
+
 bool drpc_cgroup_iter_get(const struct drpc_kernel *kernel, uint32_t slot,
 			  struct drpc_cgroup_counters *ret)
 {
@@ -287,10 +350,10 @@ bool drpc_cgroup_iter_get(const struct drpc_kernel *kernel, uint32_t slot,
 	const struct drpc_cgroup_raw *raw;
 	struct last *last;
 
-	if (slot == DRPC_SLOT_OTHER || slot >= kernel->slots)
+	if (!is_met(kernel, slot))
 		return false;
 	raw = &iter->raw[slot];
-	if (raw->pass != iter->bpf->bss->drpc_pass || raw->cgroup_id != kernel->slot_cgroup[slot])
+	if (raw->cgroup_id != kernel->slot_cgroup[slot])
 		return false;
 	last = &iter->last[slot];
 	if (last->cgroup_id != raw->cgroup_id)

@@ -100,6 +100,7 @@ void drpc_kernel_format_peer(char *dst, size_t size, const uint8_t addr[16], uin
 int drpc_cgroup_iter_scan(struct drpc_kernel *kernel);
 bool drpc_cgroup_iter_get(const struct drpc_kernel *kernel, uint32_t slot,
 			  struct drpc_cgroup_counters *ret);
+bool drpc_cgroup_iter_at_rest(const struct drpc_kernel *kernel, uint32_t slot);
 
 /* Gives an opened, not yet loaded object the shared maps. 0 or a negative errno, logged. */
 int drpc_kernel_share_maps(const struct drpc_kernel *kernel, struct bpf_object *object);

@@ -11,12 +11,17 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
+/* A container at rest is left alone for a few ticks, and its series brought up to date then. */
+#define TICKS_KEPT DRPC_RECENT_WINDOWS
+
 struct drpc_sampler {
 	struct drpc_kernel *kernel;
 	struct drpc_cgroup_roots roots;
 	bool iterator;	      /* the kernel's pass works */
 	uint32_t file_groups; /* DRPC_CG_* groups that only the files have, as seen so far */
-	uint64_t tick_ns;     /* the last one; 0 before the first */
+	/* The last ones, the very last at tick % TICKS_KEPT; 0 before the first. */
+	uint64_t ticks_ns[TICKS_KEPT];
+	size_t tick;
 };
 
 /* What the sampler keeps per container, beside the series. */
@@ -164,6 +169,25 @@ static void sample_cgroup(struct drpc_sampler *sampler, struct drpc_container *c
 	counters_merge(ret, &state->from_files);
 }
 
+static void push(struct drpc_container *c, uint64_t now_ns, const struct drpc_slot_shard *slot,
+		 const struct drpc_cgroup_counters *cg)
+{
+	if (drpc_series_push(c->series, now_ns, slot, cg) < 0)
+		drpc_warn("monitor: no memory for the measurements of %s, ignoring", c->name);
+}
+
+/* The windows that a container slept through, which end before `until_ns`. */
+static void push_idle(const struct drpc_sampler *sampler, struct drpc_container *c,
+		      uint64_t until_ns)
+{
+	for (size_t i = 1; i <= TICKS_KEPT; i++) {
+		uint64_t tick_ns = sampler->ticks_ns[(sampler->tick + i) % TICKS_KEPT];
+
+		if (tick_ns > drpc_series_end_ns(c->series) && tick_ns < until_ns)
+			push(c, tick_ns, NULL, drpc_series_counters(c->series));
+	}
+}
+
 static void sample_container(struct drpc_sampler *sampler, struct drpc_container *c,
 			     uint64_t now_ns)
 {
@@ -172,6 +196,8 @@ static void sample_container(struct drpc_sampler *sampler, struct drpc_container
 	struct drpc_cgroup_counters cg;
 	bool moved = false;
 
+	if (drpc_series_end_ns(c->series))
+		push_idle(sampler, c, now_ns);
 	sample_cgroup(sampler, c, &cg);
 	if (sampler->kernel && c->slot != DRPC_SLOT_OTHER) {
 		uint64_t activity = drpc_kernel_activity(sampler->kernel, c->slot);
@@ -182,25 +208,35 @@ static void sample_container(struct drpc_sampler *sampler, struct drpc_container
 		if (moved)
 			drpc_kernel_read_slot(sampler->kernel, c->slot, &slot);
 	}
-	if (drpc_series_push(c->series, now_ns, moved ? &slot : NULL, &cg) < 0)
-		drpc_warn("monitor: no memory for the measurements of %s, ignoring", c->name);
+	push(c, now_ns, moved ? &slot : NULL, &cg);
 }
 
 void drpc_sampler_tick(struct drpc_sampler *sampler, struct drpc_roster *roster, uint64_t now_ns)
 {
 	/* Of a window that is shorter than this, shares and rates say nothing: it is left to grow. */
-	uint64_t sliver_ns = sampler->tick_ns ? (now_ns - sampler->tick_ns) / 2 : 0;
+	uint64_t last_ns = sampler->ticks_ns[sampler->tick];
+	uint64_t sliver_ns = last_ns ? (now_ns - last_ns) / 2 : 0;
 	struct drpc_container *c = NULL;
 
-	sampler->tick_ns = now_ns;
+	sampler->tick = (sampler->tick + 1) % TICKS_KEPT;
+	sampler->ticks_ns[sampler->tick] = now_ns;
 	if (sampler->iterator && drpc_kernel_scan_cgroups(sampler->kernel) < 0) {
 		drpc_warn("monitor: the cgroup iterator stopped working, reading files instead");
 		sampler->iterator = false;
 	}
 	while ((c = drpc_roster_next(roster, c))) {
-		if (c->series && c->sample && now_ns - c->sample->attached_ns >= sliver_ns)
+		c->at_rest =
+			sampler->iterator && drpc_kernel_cgroup_at_rest(sampler->kernel, c->slot);
+		if (!c->at_rest && c->series && c->sample &&
+		    now_ns - c->sample->attached_ns >= sliver_ns)
 			sample_container(sampler, c, now_ns);
 	}
+}
+
+void drpc_sampler_catch_up(const struct drpc_sampler *sampler, struct drpc_container *container)
+{
+	if (container->at_rest && container->series && drpc_series_end_ns(container->series))
+		push_idle(sampler, container, UINT64_MAX);
 }
 
 const char *drpc_sampler_source(const struct drpc_sampler *sampler)

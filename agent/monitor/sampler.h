@@ -22,8 +22,16 @@ int drpc_sampler_attach(struct drpc_sampler *sampler, struct drpc_container *con
 /* Frees a container's series and files. */
 void drpc_sampler_detach(struct drpc_container *container);
 
-/* One window for everybody. */
+/*
+ * One window for everybody; for a container at rest (container->at_rest), which used no CPU in it,
+ * only when it is at rest no more, within DRPC_CGROUP_REST ticks, or by drpc_sampler_catch_up().
+ * Until then its series ends at an earlier tick. Requests that nobody took up, because whoever should
+ * was given no CPU at all, are seen as late.
+ */
 void drpc_sampler_tick(struct drpc_sampler *sampler, struct drpc_roster *roster, uint64_t now_ns);
+
+/* Brings the series of a container at rest up to the last tick. */
+void drpc_sampler_catch_up(const struct drpc_sampler *sampler, struct drpc_container *container);
 
 /* "cgroup iterator", "files" or both, for doctor and status. */
 const char *drpc_sampler_source(const struct drpc_sampler *sampler);

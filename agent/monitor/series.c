@@ -430,6 +430,11 @@ void drpc_series_since(const struct drpc_series *series, uint64_t since_ns, stru
 		drpc_window_add(ret, &t->second);
 }
 
+uint64_t drpc_series_end_ns(const struct drpc_series *series)
+{
+	return series->last_ns;
+}
+
 const struct drpc_cgroup_counters *drpc_series_counters(const struct drpc_series *series)
 {
 	return &series->cg_base;

@@ -57,6 +57,9 @@ struct drpc_total {
 	uint64_t hist[DRPC_HIST_COUNT][DRPC_HIST_BUCKETS]; /* monotone: metrics never go back */
 };
 
+/* When the last window ended; 0 before the base. */
+uint64_t drpc_series_end_ns(const struct drpc_series *series);
+
 /* The cgroup's counters as the last push saw them; `valid` 0 before the first. */
 const struct drpc_cgroup_counters *drpc_series_counters(const struct drpc_series *series);
 

@@ -25,7 +25,7 @@ enum drpc_psi {
 #define DRPC_RAW_MEM	  0x08U /* memory and OOM kills */
 
 struct drpc_cgroup_raw {
-	__drpc_u64 pass; /* the pass that wrote this; an older one: the cgroup was not met */
+	__drpc_u64 pass; /* the pass that wrote all of this */
 	__drpc_u64 cgroup_id;
 	__drpc_u64 cpu_usage_ns;
 	__drpc_u64 nr_periods;
@@ -40,6 +40,22 @@ struct drpc_cgroup_raw {
 };
 
 _Static_assert(sizeof(struct drpc_cgroup_raw) == 128, "layout shared with BPF, two cache lines");
+
+/*
+ * What every pass says of a slot: lower halves of pass numbers. The counters of a cgroup that was
+ * met and not read are as they were.
+ */
+struct drpc_cgroup_mark {
+	__drpc_u32 met;	    /* the last pass that met the cgroup; an older one: it is gone */
+	__drpc_u32 read;    /* the last pass that wrote to the counters */
+	__drpc_u32 stirred; /* the last pass that found usage in a cgroup within */
+	__drpc_u32 unused;
+};
+
+_Static_assert(sizeof(struct drpc_cgroup_mark) == 16, "layout shared with BPF, four a cache line");
+
+/* In so many passes every cgroup is read at least once, whether it was at rest or not. */
+#define DRPC_CGROUP_REST 5
 
 /* CPUs beyond this many leave counters to the files. */
 #define DRPC_CGROUP_CPUS 1024

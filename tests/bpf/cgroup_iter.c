@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "include/drpc/cgroup_abi.h"
 #include "lib/util.h"
 #include "tests/bpf/lib/cg.h"
 #include "tests/lib/tap.h"
@@ -192,6 +194,170 @@ static void test_cpu(struct drpc_kernel *kernel)
 	cg_remove("gone");
 	tap_ok(drpc_kernel_scan_cgroups(kernel) == 0 && !drpc_kernel_cgroup(kernel, slot, &c),
 	       "a removed cgroup has none");
+}
+
+/* --- at rest ---------------------------------------------------------------------------------- */
+
+static bool at_rest(struct drpc_kernel *kernel, uint32_t slot)
+{
+	if (drpc_kernel_scan_cgroups(kernel) < 0)
+		cg_die("scan");
+	return drpc_kernel_cgroup_at_rest(kernel, slot);
+}
+
+/* Of `passes` passes, how many find the cgroup at rest; the longest run of those to *ret_run. */
+static int rests(struct drpc_kernel *kernel, uint32_t slot, int passes, int *ret_run)
+{
+	int rests = 0, run = 0;
+
+	*ret_run = 0;
+	for (int i = 0; i < passes; i++) {
+		bool rest = at_rest(kernel, slot);
+
+		run = rest ? run + 1 : 0;
+		rests += rest;
+		*ret_run = DRPC_MAX(*ret_run, run);
+	}
+	return rests;
+}
+
+/* Until pressure on its way to the totals has arrived there, which takes the kernel 2 s. */
+static bool comes_to_rest(struct drpc_kernel *kernel, uint32_t slot)
+{
+	int run;
+
+	for (int i = 0; i < 100; i++) {
+		if (rests(kernel, slot, 2 * DRPC_CGROUP_REST, &run) >= DRPC_CGROUP_REST)
+			return true;
+		cg_sleep_ms(100);
+	}
+	return false;
+}
+
+/* Works for less than a tick of the clock, whenever it is told to go on. */
+static void work(void *unused)
+{
+	(void)unused;
+	for (;;) {
+		volatile unsigned int n = 0;
+
+		while (n < 100000)
+			n++;
+		kill(getpid(), SIGSTOP);
+	}
+}
+
+static void work_once(pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGCONT);
+	waitpid(pid, &status, WUNTRACED);
+}
+
+static void test_rest(struct drpc_kernel *kernel)
+{
+	struct drpc_cgroup_counters got, truth;
+	int run, n, awake = 0, inner_awake = 0, status;
+	uint32_t slot, beside;
+	uint64_t beside_id;
+	pid_t pid, inner;
+
+	cg_make("rest");
+	cg_make("rest/in");
+	beside_id = cg_make("beside");
+	slot = track(kernel, "rest");
+	beside = track(kernel, "beside");
+	pid = cg_spawn("rest", -1, work, NULL);
+	inner = cg_spawn("rest/in", -1, work, NULL);
+	waitpid(pid, &status, WUNTRACED);
+	waitpid(inner, &status, WUNTRACED);
+	tap_ok(comes_to_rest(kernel, slot), "a container whose processes sleep is at rest");
+	n = rests(kernel, slot, 8 * DRPC_CGROUP_REST, &run);
+	tap_ok(n >= 7 * (DRPC_CGROUP_REST - 1) && run == DRPC_CGROUP_REST - 1,
+	       "and read all the same each %d passes (at rest in %d of %d)", DRPC_CGROUP_REST, n,
+	       8 * DRPC_CGROUP_REST);
+	for (int i = 0; i < 10; i++) {
+		comes_to_rest(kernel, slot);
+		work_once(pid);
+		awake += !at_rest(kernel, slot) && drpc_kernel_cgroup(kernel, slot, &got) &&
+			 cg_files("rest", &truth) && got.cpu_usage_usec == truth.cpu_usage_usec;
+		work_once(inner);
+		inner_awake += !at_rest(kernel, slot) && drpc_kernel_cgroup(kernel, slot, &got) &&
+			       cg_files("rest", &truth) &&
+			       got.cpu_usage_usec == truth.cpu_usage_usec;
+	}
+	tap_ok(awake == 10, "less than a millisecond of work ends it (%d of 10)", awake);
+	tap_ok(inner_awake == 10, "so does work in a cgroup within (%d of 10)", inner_awake);
+	/* The walk has other places now, and a new cgroup within one at rest. */
+	comes_to_rest(kernel, slot);
+	cg_make("rest/a");
+	kill(inner, SIGCONT);
+	kill(inner, SIGKILL);
+	waitpid(inner, &status, 0);
+	inner = cg_spawn("rest/a", -1, work, NULL);
+	waitpid(inner, &status, WUNTRACED);
+	at_rest(kernel, slot);
+	tap_ok(scan(kernel, slot, &got) && cg_files("rest", &truth) &&
+		       got.cpu_usage_usec == truth.cpu_usage_usec,
+	       "cgroups that come within: usage is the file's, a pass later");
+	cg_kill(pid);
+	cg_kill(inner);
+	tap_ok(comes_to_rest(kernel, beside) && drpc_kernel_cgroup(kernel, beside, &got) &&
+		       (got.valid & DRPC_CG_CPU),
+	       "one without processes is at rest and has its counters");
+	cg_remove("beside");
+	tap_ok(!at_rest(kernel, beside) && !drpc_kernel_cgroup(kernel, beside, &got),
+	       "one that was removed at rest has none");
+	drpc_kernel_untrack(kernel, beside_id, beside);
+	untrack(kernel, "rest", slot);
+	cg_remove("rest/in");
+	cg_remove("rest/a");
+	cg_remove("rest");
+}
+
+/* Waits for a CPU that a busier one has, without ever getting it. */
+static void test_starved(struct drpc_kernel *kernel)
+{
+	struct sched_param first = {.sched_priority = 1};
+	struct drpc_cgroup_counters before, after;
+	pid_t hog, starved;
+	uint32_t slot;
+	bool rest;
+	int status;
+
+	cg_make("starved");
+	cg_make("hog");
+	slot = track(kernel, "starved");
+	starved = cg_spawn("starved", 0, work, NULL);
+	waitpid(starved, &status, WUNTRACED);
+	comes_to_rest(kernel, slot);
+	if (!psi_here("starved")) {
+		tap_skip("no cpu.pressure in this kernel", "who starves is not at rest");
+		goto out;
+	}
+	hog = cg_spawn("hog", 0, cg_burn, NULL);
+	if (sched_setscheduler(hog, SCHED_FIFO, &first) < 0) {
+		tap_skip("no real-time priority here", "who starves is not at rest");
+		cg_kill(hog);
+		goto out;
+	}
+	drpc_kernel_cgroup(kernel, slot, &before);
+	kill(starved, SIGCONT);
+	cg_sleep_ms(100);
+	rest = at_rest(kernel, slot);
+	drpc_kernel_cgroup(kernel, slot, &after);
+	cg_kill(hog);
+	printf("# %llu usec of pressure, %llu of CPU\n",
+	       (unsigned long long)(after.cpu_some_usec - before.cpu_some_usec),
+	       (unsigned long long)(after.cpu_usage_usec - before.cpu_usage_usec));
+	tap_ok(!rest && after.cpu_some_usec > before.cpu_some_usec + 50000,
+	       "who starves is not at rest");
+out:
+	cg_kill(starved);
+	untrack(kernel, "starved", slot);
+	cg_remove("hog");
+	cg_remove("starved");
 }
 
 /* --- throttling ------------------------------------------------------------------------------- */
@@ -386,6 +552,8 @@ static void test_rung(const char *force, const char *name)
 	}
 	cg_show(kernel);
 	test_cpu(kernel);
+	test_rest(kernel);
+	test_starved(kernel);
 	test_throttle(kernel);
 	test_memory(kernel);
 	drpc_kernel_close(&kernel);

@@ -11,12 +11,15 @@
 #include <sys/wait.h>
 
 #include "agent/monitor/discover.h"
+#include "agent/monitor/kernel.h"
 #include "lib/log.h"
 #include "lib/util.h"
 #include "tools/bench/exchange.h"
 #include "tools/bench/server.h"
 
 #define CONTAINERS  100
+#define MANY	    1000
+#define PASSES	    301
 #define RUN_SECONDS 5
 
 struct agent_run {
@@ -162,18 +165,34 @@ static int measure_busy(int server_cpu, const char *parent, struct bench_report 
 	return r;
 }
 
-static int measure_memory(const char *parent, struct bench_report *report)
+static int make_containers(const char *parent, int count)
 {
 	char path[400];
-	struct agent_run run = {0};
-	int r = 0;
+	int r = mkdir(parent, 0755) < 0 ? -errno : 0;
 
-	if (mkdir(parent, 0755) < 0)
-		return -errno;
-	for (int i = 0; i < CONTAINERS && r == 0; i++) {
+	for (int i = 0; i < count && r == 0; i++) {
 		snprintf(path, sizeof(path), "%s/container-%d", parent, i);
 		r = mkdir(path, 0755) < 0 ? -errno : 0;
 	}
+	return r;
+}
+
+static void remove_containers(const char *parent, int count)
+{
+	char path[400];
+
+	for (int i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "%s/container-%d", parent, i);
+		rmdir(path);
+	}
+	rmdir(parent);
+}
+
+static int measure_memory(const char *parent, struct bench_report *report)
+{
+	struct agent_run run = {0};
+	int r = make_containers(parent, CONTAINERS);
+
 	if (r == 0)
 		r = agent_start(parent, &run);
 	if (r == 0) {
@@ -188,11 +207,56 @@ static int measure_memory(const char *parent, struct bench_report *report)
 		bench_add(report, "MiB", agent_status_mib(&run, "VmHWM:"), "agent_rss_peak_mib");
 		agent_stop(&run);
 	}
-	for (int i = 0; i < CONTAINERS; i++) {
+	remove_containers(parent, CONTAINERS);
+	return r;
+}
+
+/* One pass of the cgroup iterator, by itself, one after the other: the caches are warm. */
+static int measure_pass(const char *parent, struct bench_report *report)
+{
+	static double took_us[PASSES];
+	struct drpc_kernel_options options = {.cgroup_iter = true, .cgroup_root_fd = -1};
+	struct drpc_kernel *kernel = NULL;
+	char path[400];
+	int r = drpc_kernel_open(&options, &kernel);
+
+	for (int i = 0; i < MANY && r == 0; i++) {
+		struct stat st;
+		uint32_t slot;
+
 		snprintf(path, sizeof(path), "%s/container-%d", parent, i);
-		rmdir(path);
+		r = stat(path, &st) < 0 ? -errno : drpc_kernel_track(kernel, st.st_ino, &slot);
 	}
-	rmdir(parent);
+	for (int i = 0; i < PASSES && r == 0; i++) {
+		uint64_t from = drpc_now_ns();
+
+		r = drpc_kernel_scan_cgroups(kernel);
+		took_us[i] = (double)(drpc_now_ns() - from) / 1e3;
+	}
+	if (r == 0)
+		bench_add(report, "us", bench_median(took_us, PASSES), "iter_pass_%d_us", MANY);
+	drpc_kernel_close(&kernel);
+	return r;
+}
+
+static int measure_many(const char *parent, struct bench_report *report)
+{
+	struct agent_run run = {0};
+	int r = make_containers(parent, MANY);
+
+	if (r == 0)
+		r = measure_pass(parent, report);
+	if (r == 0)
+		r = agent_start(parent, &run);
+	if (r == 0) {
+		double cpu = agent_cpu_sec(&run);
+
+		usleep(2 * RUN_SECONDS * 1000000);
+		bench_add(report, "mcpu", (agent_cpu_sec(&run) - cpu) / (2 * RUN_SECONDS) * 1000,
+			  "agent_%d_cgroups_mcpu", MANY);
+		agent_stop(&run);
+	}
+	remove_containers(parent, MANY);
 	return r;
 }
 
@@ -206,5 +270,7 @@ int bench_agent(int server_cpu, struct bench_report *report)
 		return r;
 	server_parent_cgroup(discover.mount, parent, sizeof(parent));
 	r = measure_busy(server_cpu, parent, report);
-	return r < 0 ? r : measure_memory(parent, report);
+	if (r == 0)
+		r = measure_memory(parent, report);
+	return r < 0 ? r : measure_many(parent, report);
 }
