@@ -26,6 +26,7 @@
  */
 #include "common.bpf.h"
 #include "drpc/cgroup_abi.h"
+#include "loads.bpf.h"
 
 #define LEVELS 64 /* cgroups below that depth add nothing to the containers around them */
 #define NEST   8  /* tracked cgroups inside one another */
@@ -98,8 +99,6 @@ struct cgroup___self {
 	struct cgroup_subsys_state___serial self;
 } __attribute__((preserve_access_index));
 
-extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
-
 /* --- where per-CPU data lies -------------------------------------------------------------------*/
 
 static long find_offset(__u32 cpu, __u64 *pptr)
@@ -133,33 +132,6 @@ int drpc_percpu_offsets(void *ctx)
 		return 1;
 	return bpf_loop(drpc_cpus, find_offset, &pptr, 0) < 0;
 }
-
-/* --- loads -------------------------------------------------------------------------------------*/
-
-/*
- * Kernel memory by address. `typed` (since 6.2) makes plain loads of it, which fault to 0; without,
- * each is a helper call. Constant at each call, so that one of both is compiled away.
- */
-#define OBJECT(typed, address, type)                                                 \
-	((typed) ? bpf_rdonly_cast((void *)(address), bpf_core_type_id_kernel(type)) \
-		 : (void *)(address))
-
-/* The barrier keeps offset and load apart: libbpf would take an array's load for one of a field. */
-#define DEFINE_LOAD(bits)                                                                         \
-	static __always_inline __u##bits load##bits(bool typed, const void *object, __u64 offset) \
-	{                                                                                         \
-		__u##bits value = 0;                                                              \
-                                                                                                  \
-		barrier_var(offset);                                                              \
-		if (typed)                                                                        \
-			return *(const __u##bits *)(object + offset);                             \
-		bpf_probe_read_kernel(&value, sizeof(value), object + offset);                    \
-		return value;                                                                     \
-	}
-
-DEFINE_LOAD(8)
-DEFINE_LOAD(32)
-DEFINE_LOAD(64)
 
 #define OFFSET(type, field) bpf_core_field_offset(type, field)
 
