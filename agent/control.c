@@ -223,7 +223,7 @@ static size_t collect(struct drpc_agent *agent, uint64_t now_ns)
 		for (struct drpc_container *c = d->replicas; c; c = c->next_replica)
 			drpc_sampler_catch_up(agent->sampler, c);
 		refresh_limits(agent, d, now_ns);
-		drpc_observe(d, &control->limits, control->changed_ns, now_ns, &control->forecast,
+		drpc_observe(d, &control->limits, control->changed_ns, now_ns, &control->holt,
 			     &control->observed);
 		drpc_peak_push(&control->cpu_peak, now_ns, control->observed.cpu_last_mcpu);
 		note_outcome(control);

@@ -12,13 +12,13 @@
 #include "agent/container.h"
 #include "agent/monitor/observe.h"
 #include "agent/plan/decision.h"
-#include "agent/plan/forecast.h"
 #include "agent/plan/guard.h"
+#include "agent/plan/holt.h"
 #include "agent/plan/peak.h"
 #include "agent/plan/planner.h"
 
 struct drpc_control {
-	struct drpc_forecast forecast;
+	struct drpc_holt holt;
 	struct drpc_peak cpu_peak;     /* of the busiest replica */
 	struct drpc_observed observed; /* at the last tick */
 	struct drpc_limits limits;     /* in force on each replica, as last read */

@@ -98,7 +98,7 @@ static float finite_ratio(double part, double whole)
 }
 
 void drpc_observe(const struct drpc_deployment *deployment, const struct drpc_limits *limits,
-		  uint64_t since_ns, uint64_t now_ns, struct drpc_forecast *forecast,
+		  uint64_t since_ns, uint64_t now_ns, struct drpc_holt *holt,
 		  struct drpc_observed *ret)
 {
 	const struct drpc_policy *policy = &deployment->policy;
@@ -120,13 +120,13 @@ void drpc_observe(const struct drpc_deployment *deployment, const struct drpc_li
 	v->cpu_pressure = mean_share(sum.s.cg.cpu_some_usec, n * v->span_sec);
 	v->memory_pressure = mean_share(sum.s.cg.mem_some_usec, n * v->span_sec);
 	if (ret->replicas > 0)
-		drpc_forecast_push(forecast, now_ns, v->rate_rps);
+		drpc_holt_push(holt, now_ns, v->rate_rps);
 
 	f[DRPC_F_CPU_UTIL] = finite_ratio(v->cpu_usage_cores * 1000, (double)mcpu);
 	f[DRPC_F_MEM_UTIL] = finite_ratio(v->memory_usage_mib * (double)DRPC_MIB, (double)bytes);
 	f[DRPC_F_REPLICAS] = (float)deployment->replica_count;
 	f[DRPC_F_RATE] = finite_ratio(v->rate_rps, 1000);
-	f[DRPC_F_RATE_PRED] = finite_ratio(drpc_forecast_rate(forecast, FORECAST_AHEAD_NS), 1000);
+	f[DRPC_F_RATE_PRED] = finite_ratio(drpc_holt_rate(holt, FORECAST_AHEAD_NS), 1000);
 	f[DRPC_F_P99_SLO] = finite_ratio(v->p99_ms * 1e6, (double)policy->slo_p99_ns);
 	f[DRPC_F_QUEUE_SHARE] = (float)v->queue_share;
 	f[DRPC_F_CPU_PRESSURE] = (float)v->cpu_pressure;

@@ -10,7 +10,7 @@
 #include "agent/container.h"
 #include "agent/limits.h"
 #include "agent/monitor/view.h"
-#include "agent/plan/forecast.h"
+#include "agent/plan/holt.h"
 #include "agent/plan/planner.h"
 
 struct drpc_observed {
@@ -26,8 +26,8 @@ struct drpc_observed {
 
 /*
  * `limits` are those of a replica now; no limit counts as the policy's maximum. Pushes the measured
- * rate into `forecast` and reads the prediction from it. Features are always finite.
+ * rate into `holt` and reads the prediction from it. Features are always finite.
  */
 void drpc_observe(const struct drpc_deployment *deployment, const struct drpc_limits *limits,
-		  uint64_t since_ns, uint64_t now_ns, struct drpc_forecast *forecast,
+		  uint64_t since_ns, uint64_t now_ns, struct drpc_holt *holt,
 		  struct drpc_observed *ret);

@@ -15,7 +15,7 @@ struct fixture {
 	struct drpc_container containers[2];
 	struct drpc_slot_shard slots[2];
 	struct drpc_cgroup_counters cg[2];
-	struct drpc_forecast forecast;
+	struct drpc_holt holt;
 	struct drpc_limits limits;
 	uint64_t now_ns;
 };
@@ -73,7 +73,7 @@ static struct drpc_observed observe(struct fixture *f, uint64_t since_ns)
 {
 	struct drpc_observed o;
 
-	drpc_observe(&f->deployment, &f->limits, since_ns, f->now_ns, &f->forecast, &o);
+	drpc_observe(&f->deployment, &f->limits, since_ns, f->now_ns, &f->holt, &o);
 	for (int i = 0; i < DRPC_F_COUNT; i++)
 		cr_expect(isfinite(o.observation.features[i]), "%s", drpc_feature_names[i]);
 	return o;

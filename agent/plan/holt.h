@@ -8,13 +8,13 @@
 
 #include <stdint.h>
 
-struct drpc_forecast {
+struct drpc_holt {
 	double level, trend; /* units per second, units per second per second */
 	uint64_t last_ns;    /* 0: nothing seen yet */
 };
 
 /* Takes the rate that was measured up to `now_ns`. Samples may come at uneven times. */
-void drpc_forecast_push(struct drpc_forecast *forecast, uint64_t now_ns, double rate);
+void drpc_holt_push(struct drpc_holt *holt, uint64_t now_ns, double rate);
 
 /* The rate expected `ahead_ns` after the last sample; never negative. */
-double drpc_forecast_rate(const struct drpc_forecast *forecast, uint64_t ahead_ns);
+double drpc_holt_rate(const struct drpc_holt *holt, uint64_t ahead_ns);
