@@ -15,21 +15,12 @@
 
 /* --- rows: what is exposed of one container, or of `other` ------------------------------------ */
 
+/* Of two containers: levels add up as totals do. */
 static void counters_add(struct drpc_cgroup_counters *into, const struct drpc_cgroup_counters *cg)
 {
-	into->cpu_usage_usec += cg->cpu_usage_usec;
-	into->nr_periods += cg->nr_periods;
-	into->nr_throttled += cg->nr_throttled;
-	into->throttled_usec += cg->throttled_usec;
-	into->cpu_some_usec += cg->cpu_some_usec;
-	into->cpu_full_usec += cg->cpu_full_usec;
-	into->mem_some_usec += cg->mem_some_usec;
-	into->mem_full_usec += cg->mem_full_usec;
-	into->io_some_usec += cg->io_some_usec;
-	into->io_full_usec += cg->io_full_usec;
+	drpc_cgroup_totals_add(into, cg);
 	into->mem_current_bytes += cg->mem_current_bytes;
 	into->mem_working_set_bytes += cg->mem_working_set_bytes;
-	into->oom_kills += cg->oom_kills;
 	into->valid |= cg->valid;
 }
 

@@ -30,6 +30,11 @@ struct drpc_cgroup_counters {
 #define DRPC_CG_OOM	 0x20U
 #define DRPC_CG_PSI_IO	 0x40U
 
+/* Adds what counts up; levels (mem_*) and `valid` are left alone: what they come to is the caller's
+ * business, for windows follow each other and containers stand side by side. */
+void drpc_cgroup_totals_add(struct drpc_cgroup_counters *into,
+			    const struct drpc_cgroup_counters *from);
+
 /* One window's counters: differences of the kernel's slot counters and of the cgroup's totals. */
 struct drpc_window_scalars {
 	uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC */

@@ -12,34 +12,15 @@
 #include "agent/api/route.h"
 #include "agent/monitor/series.h"
 #include "lib/util.h"
+#include "tests/lib/roster_ops.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static uint32_t track(uint64_t cgroup_id, void *arg)
-{
-	(void)arg;
-	return (uint32_t)cgroup_id;
-}
-
-static void untrack(uint64_t cgroup_id, uint32_t slot, void *arg)
-{
-	(void)cgroup_id;
-	(void)slot;
-	(void)arg;
-}
-
-static void policy(const char *deployment, struct drpc_policy *ret, void *arg)
-{
-	(void)deployment;
-	(void)arg;
-	drpc_policy_defaults(ret, 4000, 4096 * DRPC_MIB);
-}
 
 /* Made once, for good: an agent of plain memory with two containers. */
 static struct drpc_agent *agent_get(void)
 {
 	static const struct drpc_roster_ops ops = {
-		.track = track, .untrack = untrack, .policy = policy};
+		.track = roster_track, .untrack = roster_untrack, .policy = roster_policy};
 	static const char *const names[] = {"shop/web", "a%b/hist"};
 	static struct drpc_agent agent;
 

@@ -14,29 +14,9 @@
 #include "agent/monitor/series.h"
 #include "lib/hist.h"
 #include "lib/util.h"
+#include "tests/lib/roster_ops.h"
 
 /* --- the agent -------------------------------------------------------------------------------- */
-
-static uint32_t track(uint64_t cgroup_id, void *arg)
-{
-	(void)arg;
-	return (uint32_t)cgroup_id;
-}
-
-static void untrack(uint64_t cgroup_id, uint32_t slot, void *arg)
-{
-	(void)cgroup_id;
-	(void)slot;
-	(void)arg;
-}
-
-static void policy(const char *deployment, struct drpc_policy *ret, void *arg)
-{
-	(void)deployment;
-	(void)arg;
-	drpc_policy_defaults(ret, 4000, 4096 * DRPC_MIB);
-	ret->slo_p99_ns = 200 * DRPC_NSEC_PER_MSEC;
-}
 
 static void gone(struct drpc_container *container, void *arg)
 {
@@ -119,9 +99,9 @@ struct drpc_agent *fixture_agent(void)
 {
 	static const struct drpc_label labels[] = {{"drpc.mode", "act"}};
 	struct drpc_agent *agent = calloc(1, sizeof(*agent));
-	const struct drpc_roster_ops ops = {.track = track,
-					    .untrack = untrack,
-					    .policy = policy,
+	const struct drpc_roster_ops ops = {.track = roster_track,
+					    .untrack = roster_untrack,
+					    .policy = roster_policy,
 					    .gone = gone,
 					    .deployment_gone = deployment_gone,
 					    .arg = agent};
