@@ -1,81 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/plan/guard.h"
 
-#include <criterion/criterion.h>
 #include <math.h>
-#include <string.h>
 
-#include "lib/util.h"
-
-#define SEC  DRPC_NSEC_PER_SEC
-#define MSEC DRPC_NSEC_PER_MSEC
-
-/* One deployment of one replica in act mode: 1000m, 512 MiB, quiet; time 1000 s. */
-static struct drpc_guard_params params;
-static struct drpc_guard_node node;
-static struct drpc_policy policy;
-static struct drpc_guard_state state;
-static struct drpc_observation observation;
-static struct drpc_guard_request request;
-static struct drpc_verdict v;
-static float raw[DRPC_OUT_COUNT];
-static uint64_t now;
-
-static void setup(void)
-{
-	drpc_guard_params_defaults(&params);
-	node = (struct drpc_guard_node){.cpu_mcpu = 8000, .memory_bytes = 16ULL << 30};
-	drpc_policy_defaults(&policy, 8000, 16ULL << 30);
-	policy.mode = DRPC_MODE_ACT;
-	memset(&state, 0, sizeof(state));
-	memset(raw, 0, sizeof(raw));
-	now = 1000 * SEC;
-	observation = (struct drpc_observation){.coverage = 1, .now_ns = now};
-	observation.features[DRPC_F_REPLICAS] = 1;
-	request = (struct drpc_guard_request){
-		.policy = &policy,
-		.state = &state,
-		.observation = &observation,
-		.raw = raw,
-		.window_end_ns = now,
-		.limits = {100000, 100000, 0, DRPC_UNLIMITED, 512 << 20},
-		.replicas = 1,
-		.local_replicas = 1,
-		.cpu_usage_mcpu = 300,
-		.mem_use_bytes = 200 << 20,
-		.mem_working_set_bytes = 150 << 20,
-	};
-}
+#include "tests/unit/agent/plan/guard_fixture.h"
 
 TestSuite(guard, .init = setup);
-
-static void judge(void)
-{
-	drpc_guard_judge(&params, &node, &request, 1, now, &v);
-}
-
-/* Judges, and if it may be written, writes: the limits become the container's. */
-static enum drpc_verdict_kind act(void)
-{
-	request.window_end_ns = now;
-	judge();
-	if (v.write) {
-		drpc_guard_commit(&params, &state, &observation, &v, now);
-		request.limits = v.limits;
-		request.replicas = request.local_replicas = v.replicas;
-	}
-	return v.kind;
-}
-
-#define expect_reason(text) cr_expect_not_null(strstr(v.reason, text), "reason: %s", v.reason)
-
-static void expect_untouched(void)
-{
-	cr_expect_not(v.write);
-	cr_expect(drpc_limits_equal(&v.limits, &request.limits));
-	cr_expect_eq(v.replicas, request.replicas);
-	cr_expect_gt(strlen(v.reason), 0);
-}
 
 Test(guard, allows_what_is_within_every_bound)
 {
@@ -449,18 +379,6 @@ Test(guard, a_raise_closes_the_case)
 	cr_expect_eq(act(), DRPC_VERDICT_HOLD, "the cut is not in force any more: %s", v.reason);
 }
 
-Test(guard, a_memory_cut_that_stalls_is_undone)
-{
-	raw[DRPC_OUT_MEMORY] = -1;
-	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
-	cr_expect_lt(request.limits.mem_max_bytes, 512 << 20);
-	now += 200 * MSEC;
-	observation.features[DRPC_F_MEM_PRESSURE] = 0.2f;
-	cr_expect_eq(act(), DRPC_VERDICT_ROLLBACK);
-	cr_expect_eq(request.limits.mem_max_bytes, 512 << 20);
-	cr_expect_geq(request.limits.mem_high_bytes, (uint64_t)(0.89 * (512 << 20)));
-}
-
 Test(guard, a_rollback_stays_inside_the_policy)
 {
 	raw[DRPC_OUT_CPU] = -1;
@@ -470,62 +388,6 @@ Test(guard, a_rollback_stays_inside_the_policy)
 	now += 200 * MSEC;
 	cr_expect_eq(act(), DRPC_VERDICT_ROLLBACK);
 	cr_expect_eq(request.limits.cpu_quota_usec, 90000);
-}
-
-Test(guard, memory_is_led_by_high)
-{
-	/* Full of page cache: use is at the limit, the working set is small. */
-	request.mem_use_bytes = 510 << 20;
-	raw[DRPC_OUT_MEMORY] = -1;
-	judge();
-	cr_expect(v.write, "%s", v.reason);
-	cr_expect_eq(v.limits.mem_max_bytes, 512 << 20, "max never under use and margin");
-	cr_expect_eq(v.limits.mem_high_bytes / DRPC_MIB, 368, "high at 90%% of 409 MiB");
-	/* The kernel has reclaimed; now max follows. */
-	request.limits = v.limits;
-	request.mem_use_bytes = 368 << 20;
-	judge();
-	cr_expect_lt(v.limits.mem_max_bytes, 512 << 20);
-	cr_expect_geq(v.limits.mem_max_bytes, (uint64_t)(368 * 1.1 * DRPC_MIB));
-	cr_expect_lt(v.limits.mem_high_bytes, 368 << 20);
-}
-
-Test(guard, high_stays_over_the_working_set)
-{
-	request.mem_working_set_bytes = 400 << 20;
-	request.mem_use_bytes = 400 << 20;
-	raw[DRPC_OUT_MEMORY] = -1;
-	judge();
-	cr_expect_geq(v.limits.mem_high_bytes, 430ULL << 20);
-	expect_reason("cut no lower than use and margin");
-	request.mem_use_bytes = 0;
-	judge();
-	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE);
-	expect_reason("use is not known");
-}
-
-Test(guard, a_raise_of_memory_lowers_nothing)
-{
-	request.limits.mem_high_bytes = 100 << 20; /* somebody else's: the figure is 111 MiB */
-	raw[DRPC_OUT_MEMORY] = 1;
-	judge();
-	cr_expect_eq(v.limits.mem_max_bytes, 512 << 20);
-	cr_expect_eq(v.limits.mem_high_bytes / DRPC_MIB, 120);
-	request.limits.mem_high_bytes = DRPC_UNLIMITED;
-	judge();
-	cr_expect_eq(v.limits.mem_high_bytes, DRPC_UNLIMITED);
-	cr_expect_gt(v.limits.mem_max_bytes, 512 << 20);
-}
-
-Test(guard, memory_that_is_not_managed_is_left_alone)
-{
-	policy.memory_managed = false;
-	raw[DRPC_OUT_MEMORY] = -1;
-	raw[DRPC_OUT_CPU] = 1;
-	judge();
-	cr_expect_eq(v.kind, DRPC_VERDICT_CLIP);
-	expect_reason("memory-managed is false");
-	cr_expect_eq(v.limits.mem_high_bytes, DRPC_UNLIMITED);
 }
 
 Test(guard, burst_never_exceeds_the_quota)
@@ -549,74 +411,6 @@ Test(guard, a_limit_that_the_period_cannot_express_is_not_written)
 	cr_expect_eq(v.kind, DRPC_VERDICT_REFUSE);
 	expect_reason("cannot be written with a period of 1000 us");
 	expect_untouched();
-}
-
-Test(guard, replicas)
-{
-	policy.max_replicas = 3;
-	raw[DRPC_OUT_REPLICAS] = 1;
-	cr_expect_eq(act(), DRPC_VERDICT_ALLOW);
-	cr_expect_eq(v.replicas, 2);
-	now += 14 * SEC;
-	cr_expect_eq(act(), DRPC_VERDICT_REFUSE, "one at a time, 15 s apart");
-	now += SEC;
-	cr_expect_eq(act(), DRPC_VERDICT_ALLOW);
-	cr_expect_eq(v.replicas, 3);
-	now += 20 * SEC;
-	cr_expect_eq(act(), DRPC_VERDICT_REFUSE);
-	expect_reason("held at 3, the policy allows 1..3");
-	raw[DRPC_OUT_REPLICAS] = -1;
-	raw[DRPC_OUT_CPU] = -1;
-	now += 99 * SEC;
-	cr_expect_eq(act(), DRPC_VERDICT_REFUSE);
-	expect_reason("cool-down 120 s");
-	expect_reason("cpu: cut waits for the scale-in");
-	now += SEC;
-	cr_expect_eq(act(), DRPC_VERDICT_CLIP, "%s", v.reason);
-	cr_expect_eq(v.replicas, 2);
-	cr_expect_eq(v.limits.cpu_quota_usec, 100000, "not both at once");
-}
-
-Test(guard, at_the_minimum_of_replicas_the_cpu_is_cut)
-{
-	policy.max_replicas = 3;
-	policy.min_replicas = 2;
-	request.replicas = request.local_replicas = 2;
-	raw[DRPC_OUT_REPLICAS] = -1;
-	raw[DRPC_OUT_CPU] = -1;
-	judge();
-	cr_expect_eq(v.replicas, 2);
-	cr_expect_eq(v.limits.cpu_quota_usec, 70000);
-}
-
-Test(guard, a_scale_in_that_hurts_is_undone)
-{
-	policy.max_replicas = 3;
-	request.replicas = request.local_replicas = 3;
-	raw[DRPC_OUT_REPLICAS] = -1;
-	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
-	now += 5 * SEC;
-	observation.features[DRPC_F_THROTTLED] = 1;
-	cr_expect_eq(act(), DRPC_VERDICT_ROLLBACK);
-	cr_expect_eq(request.replicas, 3);
-}
-
-Test(guard, brownout_and_back)
-{
-	policy.brownout = true;
-	policy.min_replicas = 0;
-	raw[DRPC_OUT_REPLICAS] = -1;
-	cr_expect_eq(act(), DRPC_VERDICT_ALLOW, "%s", v.reason);
-	cr_expect_eq(request.replicas, 0);
-	/* No replica, no window: that must not freeze it for ever. */
-	now += 60 * SEC;
-	raw[DRPC_OUT_REPLICAS] = 1;
-	raw[DRPC_OUT_CPU] = 1;
-	request.window_end_ns = 0;
-	judge();
-	cr_expect_eq(v.kind, DRPC_VERDICT_ALLOW, "%s", v.reason);
-	cr_expect_eq(v.replicas, 1);
-	cr_expect_eq(v.limits.cpu_quota_usec, request.limits.cpu_quota_usec);
 }
 
 Test(guard, judging_changes_nothing)
