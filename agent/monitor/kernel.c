@@ -126,8 +126,8 @@ static int open_concerns(struct drpc_kernel *kernel)
 		if (r == 0)
 			opened++;
 		else
-			drpc_warn("kernel: %s is not measured: %s; see `drpc doctor`, ignoring",
-				  list[i].concern->name, strerror(-r));
+			drpc_warn("kernel: %s: %s; %s; `drpc doctor` says more",
+				  list[i].concern->name, strerror(-r), list[i].concern->without);
 	}
 	if (wanted && !opened)
 		return drpc_err(

@@ -367,6 +367,8 @@ bool drpc_cgroup_iter_get(const struct drpc_kernel *kernel, uint32_t slot,
 
 const struct drpc_concern drpc_concern_cgroup_iter = {
 	.name = "cgroup",
+	.without =
+		"no pass of the cgroup iterator: CPU, throttling, memory and pressure are read from each container's cgroup files, which costs the agent more time",
 	.open = cgroup_open,
 	.close = cgroup_close,
 };

@@ -75,7 +75,8 @@ struct drpc_kernel {
  * the concern's own pointer and nulls it. track/untrack (may be NULL) are told of the roster.
  */
 struct drpc_concern {
-	const char *name; /* as in options.force_rung */
+	const char *name;    /* as in options.force_rung */
+	const char *without; /* what is lost where none of it works, and what takes over */
 	int (*open)(struct drpc_kernel *kernel);
 	void (*close)(struct drpc_kernel *kernel);
 	void (*track)(struct drpc_kernel *kernel, uint64_t cgroup_id, uint32_t slot);

@@ -197,6 +197,8 @@ uint64_t drpc_latency_missed_runs(const struct drpc_kernel *kernel)
 
 const struct drpc_concern drpc_concern_latency = {
 	.name = "latency",
+	.without =
+		"no request latency, no rates, no edges: decisions go by CPU, memory and pressure alone",
 	.open = latency_open,
 	.close = latency_close,
 	.untrack = drpc_edges_forget,

@@ -110,6 +110,8 @@ static int lifecycle_open(struct drpc_kernel *kernel)
 
 const struct drpc_concern drpc_concern_lifecycle = {
 	.name = "lifecycle",
+	.without =
+		"no events of containers: they are found by looking through the cgroup tree every second",
 	.open = lifecycle_open,
 	.close = lifecycle_close,
 };

@@ -101,6 +101,8 @@ static int memory_open(struct drpc_kernel *kernel)
 
 const struct drpc_concern drpc_concern_memory = {
 	.name = "memory",
+	.without =
+		"no stalls in reclaim: memory pressure stands in for them, and OOM kills are seen in the cgroup's counters",
 	.open = memory_open,
 	.close = memory_close,
 };

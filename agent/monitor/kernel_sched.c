@@ -133,6 +133,7 @@ static int sched_open(struct drpc_kernel *kernel)
 
 const struct drpc_concern drpc_concern_sched = {
 	.name = "sched",
+	.without = "no waits for a CPU, no context switches: CPU pressure stands in for them",
 	.open = sched_open,
 	.close = sched_close,
 };
