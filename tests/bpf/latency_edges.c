@@ -334,7 +334,7 @@ int main(void)
 	cg_make("back");
 	kernel = cg_open((struct drpc_kernel_options){.latency = true, .edges = true});
 	if (!kernel) {
-		tap_skip("the latency programs do not load on this kernel", "edges");
+		cg_no_latency("edges");
 		return tap_done();
 	}
 	cg_show(kernel);

@@ -78,8 +78,9 @@ static void test_memory(void)
 	struct drpc_kernel_stats stats;
 	uint32_t before = newest_program();
 
-	if (drpc_kernel_open(&options, &kernel) < 0) {
-		tap_skip("the programs do not load on this kernel", "memory");
+	kernel = cg_open(options);
+	if (!kernel) {
+		cg_no_latency("memory");
 		return;
 	}
 	cg_show(kernel);
@@ -174,7 +175,7 @@ static void test_arithmetic(void)
 	int fd;
 
 	if (!bpf) {
-		tap_skip("the program does not load here", "bucket arithmetic");
+		tap_ok(false, "bucket arithmetic: the program loads");
 		return;
 	}
 	fd = bpf_program__fd(bpf->progs.hist_bucket);

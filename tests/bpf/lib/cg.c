@@ -17,9 +17,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
 #include "agent/monitor/cgroup_files.h"
 #include "agent/monitor/discover.h"
 #include "lib/util.h"
+#include "tests/lib/tap.h"
 
 #define PATH_BYTES 4096
 
@@ -312,6 +317,47 @@ struct drpc_kernel *cg_open(struct drpc_kernel_options options)
 	if (access("/sys/kernel/btf/vmlinux", R_OK) < 0)
 		skip_all("this kernel has no BTF");
 	return drpc_kernel_open(&options, &kernel) < 0 ? NULL : kernel;
+}
+
+/* --- what the kernel would allow --------------------------------------------------------------- */
+
+bool cg_can_trace(enum bpf_attach_type type, const char *name)
+{
+	const struct bpf_insn nothing[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type);
+	_cleanup_close_ int program = -1, link = -1;
+	int id = libbpf_find_vmlinux_btf_id(name, type);
+
+	if (id <= 0)
+		return false;
+	opts.attach_btf_id = (uint32_t)id;
+	program = bpf_prog_load(BPF_PROG_TYPE_TRACING, "nothing", "Dual BSD/GPL", nothing,
+				DRPC_ARRAY_SIZE(nothing), &opts);
+	if (program < 0)
+		return false;
+	link = bpf_raw_tracepoint_open(NULL, program);
+	return link >= 0;
+}
+
+bool cg_can_measure_latency(bool by_tracepoints)
+{
+	return cg_can_trace(BPF_TRACE_RAW_TP, "tcp_probe") &&
+	       cg_can_trace(BPF_TRACE_RAW_TP, "inet_sock_set_state") &&
+	       (by_tracepoints ? cg_can_trace(BPF_TRACE_RAW_TP, "sock_recv_length") &&
+					 cg_can_trace(BPF_TRACE_RAW_TP, "sock_send_length")
+			       : cg_can_trace(BPF_TRACE_FEXIT, "tcp_recvmsg") &&
+					 cg_can_trace(BPF_TRACE_FEXIT, "tcp_sendmsg"));
+}
+
+void cg_no_latency(const char *what)
+{
+	if (cg_can_measure_latency(true) || cg_can_measure_latency(false))
+		tap_ok(false, "%s: the kernel has the hooks, and takes the latency programs", what);
+	else
+		tap_skip("this kernel lacks the hooks of the latency programs", what);
 }
 
 const char *cg_rung(const struct drpc_kernel *kernel, const char *need)

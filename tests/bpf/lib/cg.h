@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <linux/bpf.h>
+
 #include "agent/monitor/kernel.h"
 #include "agent/monitor/sample.h"
 
@@ -58,6 +60,19 @@ void cg_die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn)
 /* Opens the kernel side for a few containers, the whole tree unless options say otherwise. NULL
  * where nothing that was asked for works. */
 struct drpc_kernel *cg_open(struct drpc_kernel_options options);
+
+/*
+ * Whether this kernel lets us attach to a tracepoint (BPF_TRACE_RAW_TP) or to a function's exit
+ * (BPF_TRACE_FEXIT): tried with a program that does nothing. So a kernel without a hook (a test is
+ * skipped) is told from one that refuses a program of ours (it fails).
+ */
+bool cg_can_trace(enum bpf_attach_type type, const char *name);
+
+/* What one of the two best rungs of latency cannot do without: tracepoints, or exits of functions. */
+bool cg_can_measure_latency(bool by_tracepoints);
+
+/* The latency programs did not load: skips where the kernel lacks the hooks, fails where not. */
+void cg_no_latency(const char *what);
 
 /* The rung that holds for a need, "" for none. */
 const char *cg_rung(const struct drpc_kernel *kernel, const char *need);
