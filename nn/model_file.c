@@ -17,7 +17,7 @@
 
 static const char model_magic[8] = {'D', 'R', 'P', 'C', 'N', 'N', '\r', '\n'};
 
-#define DIGEST_BYTES 32
+#define DIGEST_BYTES DRPC_MODEL_DIGEST_BYTES
 
 struct model_head {
 	char magic[8];
@@ -163,6 +163,7 @@ static int model_parse(const char *path, const char *kind, const unsigned char *
 		return err;
 	}
 	model.n_weights = head.n_weights;
+	memcpy(model.digest, digest, sizeof(digest));
 	*ret = model;
 	return 0;
 }

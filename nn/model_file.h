@@ -21,11 +21,13 @@ struct json_object;
 #define DRPC_MODEL_VERSION	    1
 #define DRPC_MODEL_HEADER_MAX_BYTES (1024 * 1024)
 #define DRPC_MODEL_WEIGHTS_MAX	    (1ULL << 28)
+#define DRPC_MODEL_DIGEST_BYTES	    32
 
 struct drpc_model {
 	struct json_object *header;
 	float *weights;
 	size_t n_weights;
+	unsigned char digest[DRPC_MODEL_DIGEST_BYTES];
 };
 
 /*

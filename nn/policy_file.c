@@ -190,6 +190,24 @@ static int policy_check_layers(const char *path, struct json_object *header, uns
 	return 0;
 }
 
+static void policy_parse_report(struct json_object *header, struct drpc_policy_report *ret)
+{
+	struct json_object *report = member(header, "report", json_type_object);
+	struct json_object *differ_in = member(report, "differ_in", json_type_array);
+
+	*ret = (struct drpc_policy_report){
+		.states = member_u64(report, "states"),
+		.differ = member_float(report, "differ"),
+		.opposed = member_u64(report, "opposed"),
+		.reward_ratio = member_float(report, "reward_ratio"),
+	};
+	for (size_t i = 0; i < DRPC_OUT_COUNT; i++) {
+		struct json_object *of = differ_in ? json_object_array_get_idx(differ_in, i) : NULL;
+
+		ret->differ_in[i] = of ? (float)json_object_get_double(of) : NAN;
+	}
+}
+
 static int policy_parse(const char *path, struct json_object *header, struct drpc_policy_info *ret)
 {
 	struct json_object *provenance = member(header, "provenance", json_type_object);
@@ -207,10 +225,13 @@ static int policy_parse(const char *path, struct json_object *header, struct drp
 	drpc_strcpy(info.method, sizeof(info.method), member_string(provenance, "method"));
 	drpc_strcpy(info.data, sizeof(info.data), member_string(provenance, "data"));
 	drpc_strcpy(info.program, sizeof(info.program), member_string(provenance, "program"));
+	drpc_strcpy(info.source, sizeof(info.source), member_string(provenance, "source"));
+	drpc_strcpy(info.command, sizeof(info.command), member_string(provenance, "command"));
 	info.created_s = member_u64(provenance, "created");
 	info.seed = member_u64(provenance, "seed");
 	info.samples = member_u64(provenance, "samples");
 	info.updates = member_u64(provenance, "updates");
+	policy_parse_report(header, &info.report);
 	err = policy_check_info(path, &info);
 	if (err)
 		return err;
@@ -317,10 +338,33 @@ static bool policy_put_provenance(struct json_object *header, const struct drpc_
 	return p && put(p, "method", json_object_new_string(info->method)) &&
 	       put(p, "data", json_object_new_string(info->data)) &&
 	       put(p, "program", json_object_new_string(info->program)) &&
+	       put(p, "source", json_object_new_string(info->source)) &&
+	       put(p, "command", json_object_new_string(info->command)) &&
 	       put(p, "created", json_object_new_uint64(info->created_s)) &&
 	       put(p, "seed", json_object_new_uint64(info->seed)) &&
 	       put(p, "samples", json_object_new_uint64(info->samples)) &&
 	       put(p, "updates", json_object_new_uint64(info->updates));
+}
+
+static bool policy_put_report(struct json_object *header, const struct drpc_policy_report *report)
+{
+	struct json_object *r, *differ_in;
+
+	if (report->states == 0)
+		return true;
+	r = put_new(header, "report", json_object_new_object());
+	differ_in = r ? put_new(r, "differ_in", json_object_new_array()) : NULL;
+	if (!differ_in)
+		return false;
+	for (int i = 0; i < DRPC_OUT_COUNT; i++) {
+		if (!append(differ_in, new_float(report->differ_in[i])))
+			return false;
+	}
+	return put(r, "states", json_object_new_uint64(report->states)) &&
+	       put(r, "differ", new_float(report->differ)) &&
+	       put(r, "opposed", json_object_new_uint64(report->opposed)) &&
+	       (isnan(report->reward_ratio) ||
+		put(r, "reward_ratio", new_float(report->reward_ratio)));
 }
 
 int drpc_policy_file_save(const char *path, const struct drpc_policy_info *info,
@@ -335,7 +379,7 @@ int drpc_policy_file_save(const char *path, const struct drpc_policy_info *info,
 	header = json_object_new_object();
 	if (header && policy_put_inputs(header, info) &&
 	    put(header, "clip", new_float(info->clip)) && policy_put_layers(header, info) &&
-	    policy_put_provenance(header, info) &&
+	    policy_put_provenance(header, info) && policy_put_report(header, &info->report) &&
 	    (isnan(info->reward) || put(header, "reward", new_float(info->reward))))
 		err = drpc_model_file_save(path, POLICY_KIND, header, params,
 					   drpc_student_params(info->n_inputs));
@@ -369,7 +413,7 @@ int drpc_policy_net_new(const struct drpc_policy_info *info, const float *params
 	return 0;
 }
 
-int drpc_policy_file_load(const char *path, struct drpc_policy_net **ret)
+static int policy_read(const char *path, struct drpc_model *ret_model, struct drpc_policy_info *ret)
 {
 	struct drpc_policy_info info;
 	struct drpc_model model;
@@ -383,8 +427,43 @@ int drpc_policy_file_load(const char *path, struct drpc_policy_net **ret)
 		err = drpc_err(-EINVAL, "policy: %s: %zu weights, a student of %u inputs has %zu",
 			       path, model.n_weights, info.n_inputs,
 			       drpc_student_params(info.n_inputs));
-	if (!err)
-		err = drpc_policy_net_new(&info, model.weights, ret);
+	if (err) {
+		drpc_model_done(&model);
+		return err;
+	}
+	for (size_t i = 0; i < sizeof(model.digest); i++)
+		snprintf(info.digest + 2 * i, 3, "%02x", model.digest[i]);
+	*ret_model = model;
+	*ret = info;
+	return 0;
+}
+
+int drpc_policy_file_load(const char *path, struct drpc_policy_net **ret)
+{
+	struct drpc_policy_info info;
+	struct drpc_model model;
+	int err;
+
+	err = policy_read(path, &model, &info);
+	if (err)
+		return err;
+	err = drpc_policy_net_new(&info, model.weights, ret);
+	drpc_model_done(&model);
+	return err;
+}
+
+int drpc_policy_file_note(const char *path, const struct drpc_policy_info *info)
+{
+	struct drpc_policy_info noted;
+	struct drpc_model model;
+	int err;
+
+	err = policy_read(path, &model, &noted);
+	if (err)
+		return err;
+	noted.reward = info->reward;
+	noted.report = info->report;
+	err = drpc_policy_file_save(path, &noted, model.weights);
 	drpc_model_done(&model);
 	return err;
 }

@@ -11,9 +11,13 @@
  *    "layers": [{"type": "dense", "in": 5, "out": 20}, {"type": "layernorm", "size": 20},
  *               {"type": "relu"}, {"type": "dense", "in": 20, "out": 20},
  *               {"type": "dense", "in": 20, "out": 3}, {"type": "tanh"}],
- *    "provenance": {"method": "…", "data": "…", "program": "…", "created": 1700000000,
- *                   "seed": 1, "samples": 1000, "updates": 2000},
+ *    "provenance": {"method": "…", "data": "…", "program": "…", "source": "…", "command": "…",
+ *                   "created": 1700000000, "seed": 1, "samples": 1000, "updates": 2000},
+ *    "report": {"states": 500, "differ": 0.02, "differ_in": [0, 0.01, 0.01], "opposed": 0,
+ *               "reward_ratio": 0.99},
  *    "reward": 0.7}
+ *
+ * "report", and in it "reward_ratio", are there where they were measured.
  */
 #pragma once
 
@@ -23,12 +27,22 @@
 #include "include/drpc/features.h"
 #include "nn/student.h"
 
-#define DRPC_POLICY_TEXT_BYTES 160
+#define DRPC_POLICY_TEXT_BYTES	 160
+#define DRPC_POLICY_DIGEST_BYTES 65 /* SHA-256 in hexadecimal, and its end */
 
 struct drpc_policy_input {
 	enum drpc_feature feature;
 	float offset;
 	float scale; /* not 0 */
+};
+
+/* How well a student imitates, on states that were held out; states is 0 where nobody measured. */
+struct drpc_policy_report {
+	uint64_t states;
+	float differ;			 /* share of them where a decision differs */
+	float differ_in[DRPC_OUT_COUNT]; /* the same of each output */
+	uint64_t opposed;		 /* decisions one way where the teacher's is the other */
+	float reward_ratio;		 /* student's ÷ teacher's reward; NAN where not measured */
 };
 
 struct drpc_policy_info {
@@ -40,10 +54,14 @@ struct drpc_policy_info {
 	char method[DRPC_POLICY_TEXT_BYTES];  /* "imitation of reactive" */
 	char data[DRPC_POLICY_TEXT_BYTES];    /* what it was trained on */
 	char program[DRPC_POLICY_TEXT_BYTES]; /* which program, and its version */
+	char source[DRPC_POLICY_TEXT_BYTES];  /* which state of the source code */
+	char command[DRPC_POLICY_TEXT_BYTES]; /* how the program was called */
 	uint64_t created_s;		      /* Unix time */
 	uint64_t seed;
 	uint64_t samples;
 	uint64_t updates;
+	struct drpc_policy_report report;
+	char digest[DRPC_POLICY_DIGEST_BYTES]; /* of the file it was read from; else empty */
 };
 
 struct drpc_policy_net;
@@ -57,6 +75,12 @@ int drpc_policy_file_load(const char *path, struct drpc_policy_net **ret);
 /* Stores drpc_student_params(info->n_inputs) parameters, in drpc_student_pack()'s order. */
 int drpc_policy_file_save(const char *path, const struct drpc_policy_info *info,
 			  const float *params);
+
+/*
+ * Notes in a policy file what was measured after it was made: reward and report come from `info`,
+ * everything else stays. Fails as loading and saving do; the file is then as it was.
+ */
+int drpc_policy_file_note(const char *path, const struct drpc_policy_info *info);
 
 /* A policy from memory; same checks as loading. */
 int drpc_policy_net_new(const struct drpc_policy_info *info, const float *params,

@@ -23,7 +23,8 @@ struct drpc_imitation {
 	struct drpc_adam adam;
 	struct drpc_rng rng;
 	size_t count, head;
-	bool scaled; /* offset and scale are fixed */
+	bool scaled;  /* offset and scale are fixed */
+	bool trained; /* a round went well */
 	float offset[DRPC_F_COUNT], scale[DRPC_F_COUNT];
 	float *params, *m, *v, *grads, *keep; /* [n_params] */
 	float *features;		      /* [capacity][n_inputs], raw */
@@ -211,19 +212,75 @@ static void fix_scaling(struct drpc_imitation *im)
 	im->scaled = true;
 }
 
+int drpc_imitation_scale(struct drpc_imitation *im, const float offset[DRPC_F_COUNT],
+			 const float scale[DRPC_F_COUNT])
+{
+	const unsigned int n = im->config.n_inputs;
+
+	if (im->scaled)
+		return drpc_err(-EINVAL, "imitation: the inputs' scaling is fixed already");
+	for (unsigned int i = 0; i < n; i++) {
+		const enum drpc_feature f = im->config.inputs[i];
+
+		if (!isfinite(offset[f]) || !isfinite(scale[f]) || scale[f] == 0.0f)
+			return drpc_err(
+				-EINVAL,
+				"imitation: feature %s has offset %g and scale %g, expected finite numbers and a scale other than 0",
+				drpc_feature_names[f], (double)offset[f], (double)scale[f]);
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		im->offset[i] = offset[im->config.inputs[i]];
+		im->scale[i] = scale[im->config.inputs[i]];
+	}
+	im->scaled = true;
+	return 0;
+}
+
+int drpc_imitation_rate(struct drpc_imitation *im, double lr)
+{
+	struct drpc_adam adam = im->adam;
+	int err;
+
+	adam.lr = lr;
+	err = drpc_adam_check(&adam, "imitation");
+	if (!err)
+		im->adam = adam;
+	return err;
+}
+
 static void scale_row(const struct drpc_imitation *im, const float *raw, float *ret)
 {
 	for (unsigned int i = 0; i < im->config.n_inputs; i++)
 		ret[i] = DRPC_CLAMP((raw[i] - im->offset[i]) * im->scale[i], -CLIP, CLIP);
 }
 
+/* What `got` should have been where the teacher says `want`. */
+static float nearest_same(float want, float got)
+{
+	const float size = fabsf(want), sign = want < 0 ? -1.0f : 1.0f;
+	const float least = DRPC_DEAD_BAND + DRPC_SAME_MARGIN;
+
+	if (!(size > DRPC_DEAD_BAND))
+		return DRPC_CLAMP(got, DRPC_SAME_MARGIN - DRPC_DEAD_BAND,
+				  DRPC_DEAD_BAND - DRPC_SAME_MARGIN);
+	return sign * DRPC_CLAMP(sign * got, DRPC_MAX(least, size - DRPC_SAME_OFF),
+				 DRPC_MAX(least, size + DRPC_SAME_OFF));
+}
+
 double drpc_imitation_step(struct drpc_imitation *im, const float *states, const float *outputs)
 {
 	const size_t batch = im->config.batch, n = im->net.n_params;
+	const float *got, *want = outputs;
 	double loss, norm;
 
 	drpc_mlp_forward(&im->net, im->params, 1, batch, states, im->config.n_inputs, &im->work);
-	loss = drpc_mse(batch * OUTPUTS, drpc_mlp_output(&im->net, &im->work), outputs, im->dy);
+	got = drpc_mlp_output(&im->net, &im->work);
+	if (im->config.same_decision) {
+		for (size_t i = 0; i < batch * OUTPUTS; i++)
+			im->dy[i] = nearest_same(outputs[i], got[i]);
+		want = im->dy;
+	}
+	loss = drpc_mse(batch * OUTPUTS, got, want, im->dy);
 	drpc_mlp_backward(&im->net, im->params, 1, batch, states, im->config.n_inputs, &im->work,
 			  &(struct drpc_mlp_grad){.dout = im->dy, .grads = im->grads});
 	norm = drpc_grad_norm(n, im->grads);
@@ -297,17 +354,46 @@ int drpc_imitation_train(struct drpc_imitation *im, double *ret_loss)
 				i);
 		}
 	}
+	im->trained = true;
 	*ret_loss = loss;
 	return 0;
 }
 
 /* --- report ------------------------------------------------------------------------------- */
 
-static bool decisions_differ(float a, float b)
+static enum drpc_move move_of(float output)
 {
-	const bool counts_a = fabsf(a) > DRPC_DEAD_BAND, counts_b = fabsf(b) > DRPC_DEAD_BAND;
+	if (!(fabsf(output) > DRPC_DEAD_BAND))
+		return DRPC_MOVE_NONE;
+	return output > 0 ? DRPC_MOVE_UP : DRPC_MOVE_DOWN;
+}
 
-	return counts_a != counts_b || (counts_a && (a > 0) != (b > 0));
+int drpc_imitation_compare_net(const struct drpc_policy_net *net, size_t n, const float *features,
+			       const float *outputs, struct drpc_imitation_report *ret)
+{
+	struct drpc_imitation_report report = {.pairs = n, .reward_ratio = NAN};
+
+	for (size_t r = 0; r < n; r++) {
+		float got[OUTPUTS];
+		bool any = false;
+		int err = drpc_policy_net_forward(net, features + r * DRPC_F_COUNT, got);
+
+		if (err)
+			return err;
+		for (int i = 0; i < OUTPUTS; i++) {
+			const float want = outputs[r * OUTPUTS + (size_t)i];
+			const enum drpc_move teacher = move_of(want), student = move_of(got[i]);
+
+			report.mse += (double)(got[i] - want) * (double)(got[i] - want) /
+				      (double)(n * OUTPUTS);
+			report.moves[i][teacher][student]++;
+			report.differ_in[i] += (teacher != student) / (double)n;
+			any = any || teacher != student;
+		}
+		report.differ += any / (double)n;
+	}
+	*ret = report;
+	return 0;
 }
 
 int drpc_imitation_compare(const struct drpc_imitation *im, size_t n, const float *features,
@@ -315,33 +401,25 @@ int drpc_imitation_compare(const struct drpc_imitation *im, size_t n, const floa
 			   struct drpc_imitation_report *ret)
 {
 	const struct drpc_policy_info none = {.reward = NAN};
-	struct drpc_imitation_report report = {.pairs = n, .reward_ratio = NAN};
 	struct drpc_policy_net *net = NULL;
 	int err = drpc_imitation_policy(im, &none, &net);
 
-	for (size_t r = 0; !err && r < n; r++) {
-		float got[OUTPUTS];
-		bool any = false;
-
-		err = drpc_policy_net_forward(net, features + r * DRPC_F_COUNT, got);
-		for (int i = 0; !err && i < OUTPUTS; i++) {
-			const float want = outputs[r * OUTPUTS + (size_t)i];
-			const bool differs = decisions_differ(got[i], want);
-
-			report.mse += (double)(got[i] - want) * (double)(got[i] - want) /
-				      (double)(n * OUTPUTS);
-			report.differ_in[i] += differs / (double)n;
-			any = any || differs;
-		}
-		report.differ += any / (double)n;
-	}
+	if (!err)
+		err = drpc_imitation_compare_net(net, n, features, outputs, ret);
 	drpc_policy_net_free(&net);
-	if (err)
-		return err;
-	if (teacher_reward > 0 && isfinite(student_reward))
-		report.reward_ratio = student_reward / teacher_reward;
-	*ret = report;
-	return 0;
+	if (!err && teacher_reward > 0 && isfinite(student_reward))
+		ret->reward_ratio = student_reward / teacher_reward;
+	return err;
+}
+
+uint64_t drpc_imitation_opposed(const struct drpc_imitation_report *report)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < OUTPUTS; i++)
+		sum += report->moves[i][DRPC_MOVE_UP][DRPC_MOVE_DOWN] +
+		       report->moves[i][DRPC_MOVE_DOWN][DRPC_MOVE_UP];
+	return sum;
 }
 
 /* --- policy ------------------------------------------------------------------------------- */
@@ -373,7 +451,7 @@ static void export_params(const struct drpc_imitation *im, float *to)
 static int fill_info(const struct drpc_imitation *im, const struct drpc_policy_info *info,
 		     struct drpc_policy_info *ret)
 {
-	if (!im->scaled)
+	if (!im->trained)
 		return drpc_err(-ENODATA, "imitation: the student has not been trained yet");
 	*ret = *info;
 	ret->n_inputs = im->config.n_inputs;

@@ -99,6 +99,53 @@ Test(policy_file, comes_back_as_it_was_stored)
 	}
 }
 
+/* What was measured afterwards is noted; weights and the rest stay, and the digest is the file's own. */
+Test(policy_file, figures_are_noted_later)
+{
+	struct drpc_policy_info info = info_of(5), measured = {.reward = 0.5f};
+	float features[DRPC_F_COUNT] = {0.3f, 0.2f, 1, 0.1f, 0.1f}, before[3], after[3];
+	struct drpc_policy_net *net = NULL;
+	const struct drpc_policy_info *got;
+	char digest[DRPC_POLICY_DIGEST_BYTES];
+
+	drpc_strcpy(info.source, sizeof(info.source), "v1-2-gabc");
+	drpc_strcpy(info.command, sizeof(info.command), "make it");
+	cr_assert_eq(drpc_policy_file_save(path, &info, params), 0);
+	cr_assert_eq(drpc_policy_file_load(path, &net), 0);
+	got = drpc_policy_net_info(net);
+	cr_assert_eq(got->report.states, 0, "nobody has measured");
+	cr_assert_str_eq(got->source, "v1-2-gabc");
+	cr_assert_str_eq(got->command, "make it");
+	cr_assert_eq(strspn(got->digest, "0123456789abcdef"), 64);
+	cr_assert_eq(drpc_policy_net_forward(net, features, before), 0);
+	drpc_strcpy(digest, sizeof(digest), got->digest);
+	drpc_policy_net_free(&net);
+
+	measured.report = (struct drpc_policy_report){.states = 4000,
+						      .differ = 0.03f,
+						      .differ_in = {0, 0.02f, 0.01f},
+						      .opposed = 7,
+						      .reward_ratio = 0.99f};
+	cr_assert_eq(drpc_policy_file_note(path, &measured), 0);
+	cr_assert_eq(drpc_policy_file_load(path, &net), 0);
+	got = drpc_policy_net_info(net);
+	cr_assert_eq(got->reward, 0.5f);
+	cr_assert_eq(got->report.states, 4000);
+	cr_assert_eq(got->report.differ, 0.03f);
+	cr_assert_eq(got->report.differ_in[1], 0.02f);
+	cr_assert_eq(got->report.opposed, 7);
+	cr_assert_eq(got->report.reward_ratio, 0.99f);
+	cr_assert_str_eq(got->method, info.method);
+	cr_assert_eq(got->created_s, info.created_s);
+	cr_assert_str_neq(got->digest, digest);
+	cr_assert_eq(drpc_policy_net_forward(net, features, after), 0);
+	cr_assert_arr_eq(before, after, sizeof(before));
+	drpc_policy_net_free(&net);
+	measured.reward = 2;
+	cr_assert_eq(drpc_policy_file_note(path, &measured), -EINVAL);
+	cr_assert_neq(drpc_policy_file_note(other, &measured), 0);
+}
+
 Test(policy_file, unknown_reward_stays_unknown)
 {
 	struct drpc_policy_info info = info_of(5);

@@ -99,6 +99,83 @@ Test(imitation, decisions_are_compared_after_the_dead_band)
 	drpc_imitation_free(&im);
 }
 
+/* What differs is counted by direction, too. */
+Test(imitation, moves_are_counted_by_what_both_decide)
+{
+	const struct drpc_policy_info info = {
+		.n_inputs = 1, .inputs = {{0, 0, 1}}, .clip = 5, .reward = NAN};
+	float f[4 * DRPC_F_COUNT] = {0}, params[1024] = {0};
+	const size_t n = drpc_student_params(1);
+	/* The network says up, down, none whatever the state. */
+	const float out[4 * 3] = {0.6f, -0.6f, 0, -0.6f, 0.7f, 0, 0.5f, -0.51f, 1, 1, 1, -1};
+	struct drpc_imitation_report report;
+	struct drpc_policy_net *net = NULL;
+
+	params[n - 3] = 2;
+	params[n - 2] = -2;
+	cr_assert_eq(drpc_policy_net_new(&info, params, &net), 0);
+	cr_assert_eq(drpc_imitation_compare_net(net, 4, f, out, &report), 0);
+	cr_assert_eq(report.moves[0][DRPC_MOVE_UP][DRPC_MOVE_UP], 2);
+	cr_assert_eq(report.moves[0][DRPC_MOVE_DOWN][DRPC_MOVE_UP], 1);
+	cr_assert_eq(report.moves[0][DRPC_MOVE_NONE][DRPC_MOVE_UP], 1, "0.5 is in the dead band");
+	cr_assert_eq(report.moves[1][DRPC_MOVE_DOWN][DRPC_MOVE_DOWN], 2);
+	cr_assert_eq(report.moves[1][DRPC_MOVE_UP][DRPC_MOVE_DOWN], 2);
+	cr_assert_eq(report.moves[2][DRPC_MOVE_UP][DRPC_MOVE_NONE], 1);
+	cr_assert_eq(report.moves[2][DRPC_MOVE_DOWN][DRPC_MOVE_NONE], 1);
+	cr_assert_eq(drpc_imitation_opposed(&report), 3);
+	cr_assert_float_eq(report.differ, 0.75, 1e-9);
+	drpc_policy_net_free(&net);
+}
+
+/* A step whose answers all decide as the teacher does learns nothing and changes nothing but decay. */
+Test(imitation, the_same_decision_is_no_error)
+{
+	struct drpc_imitation_config c = drpc_imitation_defaults(5);
+	float x[64 * 5] = {0}, y[64 * 3];
+	struct drpc_imitation *im = NULL;
+
+	c.same_decision = true;
+	cr_assert_eq(drpc_imitation_new(&c, &im), 0);
+	for (int i = 0; i < 64 * 3; i++)
+		y[i] = 0;
+	/* Untrained, it answers something near 0 for a state of zeros: inside the dead band. */
+	cr_assert_eq(drpc_imitation_step(im, x, y), 0);
+	for (int i = 0; i < 64 * 3; i++)
+		y[i] = 0.3f;
+	cr_assert_eq(drpc_imitation_step(im, x, y), 0, "0.3 decides as 0 does");
+	for (int i = 0; i < 64 * 3; i++)
+		y[i] = -0.6f;
+	cr_assert_gt(drpc_imitation_step(im, x, y), 0.01);
+	drpc_imitation_free(&im);
+}
+
+Test(imitation, scaling_and_rate_are_checked)
+{
+	const float zero[DRPC_F_COUNT] = {0}, one[DRPC_F_COUNT] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+	const float bad[DRPC_F_COUNT] = {1, NAN, 1, 1, 1, 1, 1, 1, 1, 1};
+	const struct drpc_policy_info none = {.reward = NAN};
+	struct drpc_imitation *im = taught(5, 200, 1);
+	struct drpc_policy_net *net = NULL;
+	double loss;
+
+	cr_assert_eq(drpc_imitation_scale(im, zero, zero), -EINVAL);
+	cr_assert_eq(drpc_imitation_scale(im, bad, one), -EINVAL);
+	cr_assert_eq(drpc_imitation_scale(im, zero, one), 0);
+	cr_assert_eq(drpc_imitation_policy(im, &none, &net), -ENODATA, "not trained for that");
+	cr_assert_eq(drpc_imitation_rate(im, 0), -EINVAL);
+	cr_assert_eq(drpc_imitation_rate(im, NAN), -EINVAL);
+	cr_assert_eq(drpc_imitation_rate(im, 1e-3), 0);
+	cr_assert_eq(drpc_imitation_train(im, &loss), 0);
+	cr_assert_eq(drpc_imitation_scale(im, zero, one), -EINVAL, "too late");
+	cr_assert_eq(drpc_imitation_policy(im, &none, &net), 0);
+	for (int i = 0; i < 5; i++) {
+		cr_assert_eq(drpc_policy_net_info(net)->inputs[i].offset, 0);
+		cr_assert_eq(drpc_policy_net_info(net)->inputs[i].scale, 1);
+	}
+	drpc_policy_net_free(&net);
+	drpc_imitation_free(&im);
+}
+
 Test(imitation, the_file_answers_as_the_student_in_training)
 {
 	char path[] = "/tmp/drpc-student-XXXXXX";
