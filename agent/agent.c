@@ -21,6 +21,7 @@
 #include "agent/execute/journal.h"
 #include "agent/execute/subtree_lock.h"
 #include "agent/monitor/sampler.h"
+#include "agent/plan/student.h"
 #include "agent/record.h"
 #include "agent/watch.h"
 #include "lib/log.h"
@@ -252,6 +253,22 @@ static int start_execute(struct drpc_agent *agent)
 	return agent->journal ? restore_leftovers(agent) : 0;
 }
 
+static void say_policy(const char *path, const struct drpc_policy_info *info)
+{
+	char made[32] = "", figures[64] = "", method[DRPC_POLICY_TEXT_BYTES];
+	const time_t created = (time_t)info->created_s;
+	struct tm tm;
+
+	if (created > 0 && gmtime_r(&created, &tm))
+		strftime(made, sizeof(made), " of %Y-%m-%d", &tm);
+	if (info->report.states > 0)
+		snprintf(figures, sizeof(figures), ", %.1f %% of its decisions differ",
+			 (double)info->report.differ * 100);
+	drpc_sanitize(method, sizeof(method), info->method);
+	drpc_info("agent: policy %s%s, SHA-256 %.16s: %s%s", path, made, info->digest, method,
+		  figures);
+}
+
 static int start_planners(struct drpc_agent *agent)
 {
 	int r = drpc_planner_reactive_new(&agent->fallback);
@@ -262,6 +279,8 @@ static int start_planners(struct drpc_agent *agent)
 	if (r < 0)
 		drpc_warn("agent: policy %s is not used, the reactive planner decides",
 			  agent->config.policy_file);
+	else
+		say_policy(agent->config.policy_file, drpc_planner_student_info(agent->planner));
 	return 0;
 }
 

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/api/json.h"
+
+#include <math.h>
+
 #include "agent/control.h"
 #include "agent/engine_link.h"
 #include "agent/monitor/sampler.h"
+#include "agent/plan/student.h"
 #include "lib/util.h"
 
 static void add_string(struct json_object *o, const char *key, const char *value)
@@ -104,6 +108,36 @@ static struct json_object *problems_of(const struct drpc_agent *agent)
 	return list;
 }
 
+/* The student's policy file, null where another planner decides. */
+static struct json_object *policy_of(const struct drpc_agent *agent)
+{
+	const struct drpc_policy_info *info =
+		agent->planner ? drpc_planner_student_info(agent->planner) : NULL;
+	struct json_object *o;
+
+	if (!info)
+		return NULL;
+	o = json_object_new_object();
+	add_string(o, "file", agent->config.policy_file);
+	add_string(o, "sha256", info->digest);
+	json_object_object_add(o, "created", drpc_json_time(info->created_s * DRPC_NSEC_PER_SEC));
+	add_string(o, "method", info->method);
+	add_string(o, "data", info->data);
+	add_string(o, "program", info->program);
+	add_string(o, "source", info->source);
+	add_string(o, "command", info->command);
+	add_count(o, "samples", info->samples);
+	if (info->report.states > 0) {
+		add_count(o, "held_out", info->report.states);
+		json_object_object_add(o, "differ", drpc_json_number((double)info->report.differ));
+		add_count(o, "opposed", info->report.opposed);
+	}
+	if (info->report.states > 0 && isfinite(info->report.reward_ratio))
+		json_object_object_add(o, "reward_ratio",
+				       drpc_json_number((double)info->report.reward_ratio));
+	return o;
+}
+
 struct json_object *drpc_json_status(const struct drpc_agent *agent)
 {
 	struct json_object *o = json_object_new_object();
@@ -126,6 +160,7 @@ struct json_object *drpc_json_status(const struct drpc_agent *agent)
 	add_count(o, "containers", drpc_roster_count(agent->roster));
 	add_count(o, "deployments", deployments);
 	add_string(o, "planner", planner ? planner->ops->name : NULL);
+	json_object_object_add(o, "policy", policy_of(agent));
 	add_string(o, "loop", drpc_loop_name(agent->loop));
 	json_object_object_add(o, "engine", engine_of(agent));
 	json_object_object_add(o, "journal", json_object_new_boolean(agent->journal != NULL));

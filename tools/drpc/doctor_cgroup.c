@@ -186,6 +186,20 @@ void drpc_doctor_cgroups(struct drpc_doctor *doctor, struct drpc_cli *cli)
 
 /* --- the agent -------------------------------------------------------------------------------- */
 
+/* Which planner decides, and from which file where it is a network. */
+static void agent_answers(struct drpc_doctor *doctor, struct json_object *status)
+{
+	struct json_object *policy = json_object_object_get(status, "policy");
+
+	drpc_doctor_add(
+		doctor, GROUP_SERVICES, "agent", DRPC_FINDING_OK,
+		"version %s, up %.0f s, %.0f containers, planner %s%s%s%s%.16s",
+		drpc_field_string(status, "version"), drpc_field_number(status, "uptime_sec"),
+		drpc_field_number(status, "containers"), drpc_field_string(status, "planner"),
+		policy ? ", policy " : "", policy ? drpc_field_string(policy, "file") : "",
+		policy ? ", SHA-256 " : "", policy ? drpc_field_string(policy, "sha256") : "");
+}
+
 void drpc_doctor_services(struct drpc_doctor *doctor, struct drpc_cli *cli)
 {
 	struct json_object *status = NULL;
@@ -196,12 +210,7 @@ void drpc_doctor_services(struct drpc_doctor *doctor, struct drpc_cli *cli)
 		return;
 	r = drpc_client_get(client, "/v1/status", &status);
 	if (r == 0)
-		drpc_doctor_add(doctor, GROUP_SERVICES, "agent", DRPC_FINDING_OK,
-				"version %s, up %.0f s, %.0f containers, planner %s",
-				drpc_field_string(status, "version"),
-				drpc_field_number(status, "uptime_sec"),
-				drpc_field_number(status, "containers"),
-				drpc_field_string(status, "planner"));
+		agent_answers(doctor, status);
 	else if (r == -ECONNREFUSED)
 		drpc_finding_say(drpc_doctor_add(doctor, GROUP_SERVICES, "agent",
 						 DRPC_FINDING_DEGRADED, "not running"),
