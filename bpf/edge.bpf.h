@@ -179,7 +179,7 @@ static __always_inline void client_send(struct drpc_sock *s, const struct tcp_so
 	if (s->open)
 		return;
 	sent = tp->tcp_clock_cache;
-	if (came) {
+	if (came > s->last_out) {
 		__u64 tx = tp->first_tx_mstamp * 1000;
 
 		sent = tx > s->last_out && tx < came ? tx : came;
@@ -192,16 +192,15 @@ static __always_inline void client_send(struct drpc_sock *s, const struct tcp_so
 static __always_inline void client_recv(struct drpc_sock *s, struct sock *sk,
 					const struct tcp_sock *tp)
 {
-	__u64 came = __sync_lock_test_and_set(&s->in_first, 0), sent = s->open;
+	__u64 came = arrival(s, tp), sent = s->open;
 	struct drpc_edge_counts *edge;
 
-	if (!sent || __sync_val_compare_and_swap(&s->open, sent, 0) != sent)
-		return;
 	if (!came)
 		came = tp->tcp_clock_cache;
-	if (came < sent)
+	if (came > s->last_out)
+		s->last_out = came;
+	if (!sent || __sync_val_compare_and_swap(&s->open, sent, 0) != sent || came < sent)
 		return;
-	s->last_out = came;
 	edge = edge_of(s, sk);
 	if (!edge)
 		return;

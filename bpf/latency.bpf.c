@@ -9,8 +9,8 @@
  * waits for the next request or for close, and the client's next request, which on loopback may
  * arrive before our own send hook has run, cannot spoil anything: its stamp waits in in_first.
  *
- * Who writes what: the receive path (softirq, or whoever holds the socket's lock) sets in_first
- * and nothing else; the thread that reads or writes the socket does the rest. Two threads may share
+ * Who writes what: the receive path (softirq, or whoever holds the socket's lock) sets the stamps
+ * of arrival and nothing else; the thread that reads or writes the socket does the rest. Two threads may share
  * a socket: `open` is claimed and released by compare-and-swap, so each turn is counted once as
  * seen and once as answered or dropped, whatever the interleaving.
  *
@@ -57,19 +57,20 @@ SEC("tp_btf/tcp_probe")
 int BPF_PROG(on_tcp_probe, struct sock *sk, struct sk_buff *skb)
 {
 	struct drpc_sock *s;
+	struct tcp_sock *tp;
 
-	if (!sk->sk_bpf_storage)
+	if (drpc_hooks_alone || !sk->sk_bpf_storage)
 		return 0;
 	s = bpf_sk_storage_get(&drpc_socks, sk, NULL, 0);
 	if (!s || s->slot == DRPC_SLOT_NONE)
 		return 0;
-	if (!segment_has_data(skb)) {
-		if (s->open && s->role == ROLE_SERVER && !s->acked)
-			note_ack(s, sk);
+	tp = tcp_of(sk);
+	if (!tp)
 		return 0;
-	}
-	if (!s->in_first)
-		s->in_first = bpf_ktime_get_ns();
+	if (segment_has_data(skb))
+		note_data(s, tp);
+	else
+		note_ack(s, sk, tp);
 	return 0;
 }
 

@@ -19,6 +19,7 @@
 /* Set before the load. */
 const volatile bool drpc_edges_on = false;    /* watch client-role connections */
 const volatile bool drpc_accept_hook = false; /* accept() itself is seen */
+const volatile bool drpc_hooks_alone = false; /* benchmarks: what the hooks cost by themselves */
 
 enum role {
 	ROLE_SERVER,
@@ -27,27 +28,39 @@ enum role {
 
 /*
  * A turn that was answered remains here until the next one begins, to be extended by later bytes.
- * Client-role connections use in_first, open (when the request went out), last_out (when the last
+ * Client-role connections use the stamps, open (when the request went out), last_out (when the last
  * response came) and edge.
+ *
+ * The kernel puts a storage's value 8 bytes into a cache line. The first line is all that the
+ * receive path touches, which on a busy server runs on the peer's or the network card's CPU, and
+ * the server's own CPU only reads it: so a request moves one line between CPUs, once.
  */
 struct drpc_sock {
-	__u64 in_first;	   /* arrival of the first segment not yet read, 0: none */
-	__u64 open;	   /* when the unanswered turn was read, 0: there is none */
-	__u64 arrive;	   /* the turn's arrival */
-	__u64 first_out;   /* first response byte of the answered turn */
-	__u64 last_out;	   /* last one so far */
-	__u64 acked;	   /* see note_ack() */
+	/* The receive path's. */
+	__u64 in_first;	 /* arrival of the first segment of what is unread; all read: of that */
+	__u64 in_before; /* in_first before that */
+	__u64 acked;	 /* see note_ack() */
+	/* Seldom written. */
 	__u64 established; /* 0 once the accept wait is known */
-	__u32 read_seq;	   /* tp->write_seq when the turn was read */
+	__u32 in_seq;	   /* tp->rcv_nxt when in_first was taken */
 	__u32 slot, epoch, generation;
+	__u8 role;
+	__u8 reads; /* a read was seen on this connection */
+	__u8 pad[6];
+	/* The socket's own threads'. */
+	__u64 open;		     /* when the unanswered turn was read, 0: there is none */
+	__u64 arrive;		     /* the turn's arrival */
+	__u64 first_out;	     /* first response byte of the answered turn */
+	__u64 last_out;		     /* last one so far */
+	__u32 read_seq;		     /* tp->write_seq when the turn was read */
 	__u32 turn_slot, turn_epoch; /* where the turn was counted as seen */
 	__u32 total_bucket, send_bucket;
-	__u32 edge; /* index into drpc_edge_counts + 1, 0: not looked up */
-	__u8 role;
-	__u8 reads;    /* a read was seen on this connection */
+	__u32 edge;    /* index into drpc_edge_counts + 1, 0: not looked up */
 	__u8 answered; /* first_out and what follows are valid */
 	__u8 blocked;  /* the last write of the response was cut short: more will come */
 };
+
+_Static_assert(__builtin_offsetof(struct drpc_sock, open) == 56, "the first line is 56 bytes");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -63,6 +76,34 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } drpc_slow_next SEC(".maps");
+
+/* --- stamps of arrival ------------------------------------------------------------------------- */
+
+/*
+ * Data came. What comes while nothing is unread begins a queue; the rest joins it. So a segment
+ * that brings nothing new (a retransmission of what has been read) leaves a stamp that the next
+ * request overwrites, and a request whose first segment was lost counts from when it could be
+ * read. tcp_probe runs before the segment moves rcv_nxt.
+ */
+static __always_inline void note_data(struct drpc_sock *s, const struct tcp_sock *tp)
+{
+	__u32 seq = tp->rcv_nxt;
+
+	if (seq != tp->copied_seq)
+		return;
+	s->in_before = s->in_first;
+	s->in_seq = seq;
+	s->in_first = bpf_ktime_get_ns();
+}
+
+/*
+ * When what was just read had arrived, 0 where that was not seen. On loopback and with several
+ * CPUs the next data may be here before our hook has run: its stamp begins after what was read.
+ */
+static __always_inline __u64 arrival(const struct drpc_sock *s, const struct tcp_sock *tp)
+{
+	return (__s32)(s->in_seq - tp->copied_seq) < 0 ? s->in_first : s->in_before;
+}
 
 #include "edge.bpf.h"
 
@@ -81,7 +122,7 @@ static __noinline int look_up_slot(struct drpc_sock *s, struct sock *sk, __u32 g
 		s->edge = 0;
 		/* Stamps stop while nobody is interested: what is left is of another time. */
 		if (slot == DRPC_SLOT_NONE)
-			s->in_first = 0;
+			s->in_first = s->in_before = 0;
 	}
 	s->generation = generation;
 	return 0;
@@ -128,34 +169,28 @@ static __always_inline __u64 time_sent(const struct tcp_sock *tp, __u64 after)
 }
 
 /*
- * The peer acknowledges while a turn is open: if something was written since the read, then a
- * write larger than the send buffer is still blocked and its first bytes went out at the clock's
- * last reading (our hook runs before this segment moves it).
+ * The peer acknowledges while a write waits for space: what it wrote already went out at the
+ * clock's last reading (our hook runs before this segment moves it). The first such after the read
+ * is when the first response byte went out: the hook of a blocking write comes at its end.
  */
-static __always_inline void note_ack(struct drpc_sock *s, struct sock *sk)
+static __always_inline void note_ack(struct drpc_sock *s, struct sock *sk,
+				     const struct tcp_sock *tp)
 {
-	struct tcp_sock *tp = tcp_of(sk);
-
-	if (tp && tp->write_seq != s->read_seq && tp->tcp_clock_cache > s->open)
+	if (no_space(sk) && s->open && s->role == ROLE_SERVER && s->acked <= s->open &&
+	    tp->write_seq != s->read_seq && tp->tcp_clock_cache > s->open)
 		s->acked = tp->tcp_clock_cache;
 }
 
 static __always_inline void begin_turn(struct drpc_sock *s, const struct tcp_sock *tp, __u64 now)
 {
-	bool drained = tp->rcv_nxt == tp->copied_seq;
-	struct drpc_slot_shard *shard;
-	/*
-	 * Data left in the socket came with or after what was read: a pipelined request, whose
-	 * arrival stays this one. New data between the read and here errs on the early side.
-	 */
-	__u64 arrive = drained ? __sync_lock_test_and_set(&s->in_first, 0) : s->in_first;
+	struct drpc_slot_shard *shard = drpc_shard(s->slot);
+	__u64 arrive = arrival(s, tp);
 
-	shard = drpc_shard(s->slot);
 	if (!shard)
 		return;
 	if (!arrive) {
-		/* No stamp (data came with the handshake, before we looked, or raced with the last
-		 * read): the clock's last reading is its arrival unless we sent since. */
+		/* No stamp (data came with the handshake, or before we looked): the clock's last
+		 * reading is its arrival unless we sent since. */
 		arrive = tp->tcp_clock_cache;
 		if (arrive <= s->last_out || arrive > now)
 			arrive = now;
@@ -172,7 +207,6 @@ static __always_inline void begin_turn(struct drpc_sock *s, const struct tcp_soc
 		s->established = 0;
 	}
 	s->arrive = arrive;
-	s->acked = 0;
 	s->read_seq = tp->write_seq;
 	s->turn_slot = s->slot;
 	s->turn_epoch = s->epoch;
@@ -309,10 +343,10 @@ static __noinline int extend_turn(struct drpc_sock *s, struct sock *sk, const st
 static __noinline int answer_unread(struct drpc_sock *s, const struct tcp_sock *tp)
 {
 	struct drpc_slot_shard *shard = drpc_shard(s->slot);
-	__u64 arrive = __sync_lock_test_and_set(&s->in_first, 0), out;
+	__u64 arrive = s->in_first, out;
 	__u32 bucket;
 
-	if (!shard || !arrive)
+	if (!shard)
 		return 0;
 	out = time_sent(tp, arrive);
 	s->arrive = arrive;
@@ -340,7 +374,7 @@ static __always_inline int handle_recv(struct sock *sk, int ret, int flags)
 	struct drpc_sock *s;
 	struct tcp_sock *tp;
 
-	if (ret <= 0 || flags & SKIP_RECV_FLAGS || !sk->sk_bpf_storage)
+	if (drpc_hooks_alone || ret <= 0 || flags & SKIP_RECV_FLAGS || !sk->sk_bpf_storage)
 		return 0;
 	s = bpf_sk_storage_get(&drpc_socks, sk, NULL, 0);
 	rt = drpc_runtime();
@@ -356,11 +390,10 @@ static __always_inline int handle_recv(struct sock *sk, int ret, int flags)
 		client_recv(s, sk, tp);
 		return 0;
 	}
-	s->reads = 1;
+	if (!s->reads)
+		s->reads = 1;
 	if (!s->open)
 		begin_turn(s, tp, bpf_ktime_get_ns());
-	else if (s->in_first && tp->rcv_nxt == tp->copied_seq)
-		s->in_first = 0; /* the same request goes on */
 	return 0;
 }
 
@@ -371,7 +404,7 @@ static __always_inline int handle_send(struct sock *sk, int ret)
 	struct tcp_sock *tp;
 	__u64 open, out;
 
-	if (ret <= 0 || !sk->sk_bpf_storage)
+	if (drpc_hooks_alone || ret <= 0 || !sk->sk_bpf_storage)
 		return 0;
 	s = bpf_sk_storage_get(&drpc_socks, sk, NULL, 0);
 	rt = drpc_runtime();
@@ -394,11 +427,11 @@ static __always_inline int handle_send(struct sock *sk, int ret)
 			return 0;
 		}
 		out = time_sent(tp, open);
-		if (s->acked)
+		if (s->acked > open)
 			answer(s, sk, rt, open, s->acked, out > s->acked ? out : s->acked);
 		else
 			answer(s, sk, rt, open, out, out);
-	} else if (!s->reads && s->in_first) {
+	} else if (!s->reads && s->in_first && s->in_first != s->arrive) {
 		answer_unread(s, tp);
 	} else if (s->answered) {
 		extend_turn(s, sk, tp, ret);

@@ -20,6 +20,7 @@ struct drpc_kernel_options {
 	uint32_t max_containers;   /* cap; over it everything shares slot 0. 0: 1024 */
 	uint64_t map_budget_bytes; /* refused over it. 0: 32 MiB */
 	bool latency, sched, memory, lifecycle, edges, cgroup_iter; /* concerns to load */
+	bool hooks_alone; /* benchmarks: the latency hooks return at once, nothing is measured */
 	const char
 		*force_rung; /* tests: "latency=fexit,cgroup=files", NULL for the best there is */
 	int cgroup_root_fd;  /* cgroup2 folder to stay under, -1: the whole mount */

@@ -93,6 +93,7 @@ static void *latency_open_skel(const struct drpc_kernel *kernel)
 		return NULL;
 	DRPC_CONFIGURE(bpf, kernel);
 	bpf->rodata->drpc_edges_on = kernel->options.edges;
+	bpf->rodata->drpc_hooks_alone = kernel->options.hooks_alone;
 	bpf->rodata->drpc_edge_max = edges;
 	if (bpf_map__set_max_entries(bpf->maps.drpc_edge_index, edges) < 0 ||
 	    bpf_map__set_max_entries(bpf->maps.drpc_edge_table, edges) < 0 ||

@@ -2,9 +2,13 @@
 /*
  * What each I/O path yields: the table at the top of bpf/latency.bpf.c, line by line.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <linux/if_ether.h>
+#include <netinet/ip.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/sendfile.h>
@@ -254,6 +258,79 @@ static void large_response(bool blocking, unsigned int pause_ms, const char *wha
 	conn_close(&c);
 }
 
+/* --- segments that bring nothing new ---------------------------------------------------------- */
+
+static uint32_t sum16(const void *data, size_t len, uint32_t sum)
+{
+	const uint8_t *at = data;
+
+	for (size_t i = 0; i < len; i++)
+		sum += (uint32_t)at[i] << (i % 2 ? 0 : 8);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/* Over the pseudo header too: loopback leaves checksums undone. */
+static void tcp_checksum(const struct iphdr *ip, struct tcphdr *tcp, size_t len)
+{
+	uint32_t sum = sum16(&ip->saddr, 8, (uint32_t)len + IPPROTO_TCP);
+
+	tcp->check = 0;
+	tcp->check = htons((uint16_t)~sum16(tcp, len, sum));
+}
+
+/* The next packet with data to `port` that the tap sees; its bytes. */
+static size_t tap_packet(int packets, uint16_t port, uint8_t *packet, size_t size)
+{
+	for (;;) {
+		const struct iphdr *ip = (const struct iphdr *)packet;
+		const struct tcphdr *tcp = (const struct tcphdr *)(packet + sizeof(*ip));
+		ssize_t n = recv(packets, packet, size, 0);
+
+		if (n < 0)
+			cg_die("no packet was seen");
+		if ((size_t)n > sizeof(*ip) + sizeof(*tcp) && ip->ihl == 5 &&
+		    ip->protocol == IPPROTO_TCP && tcp->dest == htons(port) &&
+		    (size_t)n > sizeof(*ip) + tcp->doff * 4UL)
+			return (size_t)n;
+	}
+}
+
+/* The same request arrives a second time, long answered: nobody waits for it. */
+static void test_retransmission(void)
+{
+	_Alignas(8) uint8_t packet[2048];
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct timeval patience = {.tv_sec = 2};
+	struct conn c = conn_open("srv", NULL);
+	int packets = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_IP));
+	int raw = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+	struct conn_meter m = conn_mark(kernel, slot);
+	struct iphdr *ip = (struct iphdr *)packet;
+	struct tcphdr *tcp = (struct tcphdr *)(packet + sizeof(*ip));
+	struct drpc_slot_shard got;
+	size_t len;
+
+	if (packets < 0 || raw < 0)
+		cg_die("raw sockets");
+	setsockopt(packets, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	conn_exchange(&c, 64, 64);
+	len = tap_packet(packets, c.port, packet, sizeof(packet));
+	tcp_checksum(ip, tcp, len - sizeof(*ip));
+	if (sendto(raw, packet, len, 0, (struct sockaddr *)&to, sizeof(to)) != (ssize_t)len)
+		cg_die("sendto");
+	cg_sleep_ms(300);
+	conn_exchange(&c, 64, 64);
+	got = conn_since(&m);
+	ok_turns(&got, 2, "a request that arrives twice");
+	tap_ok(got.sum_ns[DRPC_HIST_QUEUE] < 100 * MSEC, "and no queue until the next one: %llu us",
+	       (unsigned long long)got.sum_ns[DRPC_HIST_QUEUE] / 1000);
+	close(packets);
+	close(raw);
+	conn_close(&c);
+}
+
 int main(void)
 {
 	cg_begin();
@@ -270,6 +347,7 @@ int main(void)
 	test_sendfile();
 	test_splice();
 	test_uring();
+	test_retransmission();
 	large_response(false, 100, "3 MiB, nonblocking");
 	large_response(true, 100, "3 MiB in one blocking write");
 	large_response(false, 1300, "3 MiB, the reader stalls for longer than a second");
