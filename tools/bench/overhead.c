@@ -6,7 +6,9 @@
  *   exchange  one thread plays both ends of a connection (write, read, write, read), so that nothing
  *             but the path itself is timed: CPU time in the 10th percentile of batches of 500
  *   switch    two processes hand a byte to and fro on one CPU
- *   servers   nginx and redis at saturation: CPU a request, throughput
+ *   servers   nginx and redis at saturation: CPU a request, throughput; and CPU a request with
+ *             latency programs that return at once: what the kernel takes for calling them, below
+ *             which no tool at these hooks can go
  *   agent     the real drpc-agent beside redis at 10,000 and 100,000 requests/s; its memory with
  *             100 containers
  */
@@ -49,7 +51,15 @@ static const struct drpc_kernel_options everything = {
 	.cgroup_iter = true,
 	.cgroup_root_fd = -1,
 };
+static const struct drpc_kernel_options hooks_alone = {
+	.latency = true, .hooks_alone = true, .cgroup_root_fd = -1};
 static const struct drpc_kernel_options sched_alone = {.sched = true, .cgroup_root_fd = -1};
+
+struct options {
+	unsigned int rounds;
+	struct drpc_kernel_options programs; /* what runs beside the servers */
+	bool paths, server[2], agent;	     /* SERVER_NGINX, SERVER_REDIS */
+};
 
 /* --- with and without, in turns --------------------------------------------------------------- */
 
@@ -263,16 +273,20 @@ static int time_server(void *arg, double *ret_values)
 	return 0;
 }
 
-static int measure_server(enum server_kind kind, unsigned int rounds, struct bench_report *report)
+static int measure_server(enum server_kind kind, const struct options *o,
+			  struct bench_report *report)
 {
 	const char *name = server_name(kind);
-	struct compared compared[2];
+	struct compared compared[2], hooks[2];
 	struct server server;
 	int r = server_start(kind, SERVER_CPU, &server);
 
 	if (r < 0)
 		return r;
-	r = in_turns(&everything, server.cgroup_id, rounds, time_server, &server, 2, compared);
+	r = in_turns(&o->programs, server.cgroup_id, o->rounds, time_server, &server, 2, compared);
+	if (r == 0)
+		r = in_turns(&hooks_alone, server.cgroup_id, o->rounds, time_server, &server, 2,
+			     hooks);
 	server_stop(&server);
 	if (r < 0)
 		return r;
@@ -281,6 +295,8 @@ static int measure_server(enum server_kind kind, unsigned int rounds, struct ben
 		   compared[1].with);
 	bench_add(report, "ratio", compared[0].with / compared[0].without, "%s_cpu_ratio", name);
 	bench_add(report, "ratio", compared[1].with / compared[1].without, "%s_throughput_ratio",
+		  name);
+	bench_add(report, "ratio", hooks[0].with / hooks[0].without, "%s_cpu_ratio_hooks_alone",
 		  name);
 	return 0;
 }
@@ -314,22 +330,78 @@ static int measure_paths(unsigned int rounds, struct bench_report *report)
 	return r;
 }
 
+/* `text` holds names out of `names`, separated by commas; sets what belongs to each. */
+static bool choose(char *text, const char *const *names, bool *const *what)
+{
+	char *rest = NULL;
+
+	for (char *name = strtok_r(text, ",", &rest); name; name = strtok_r(NULL, ",", &rest)) {
+		size_t i = 0;
+
+		while (names[i] && strcmp(names[i], name) != 0)
+			i++;
+		if (!names[i])
+			return false;
+		*what[i] = true;
+	}
+	return true;
+}
+
+static bool choose_programs(char *text, struct drpc_kernel_options *p)
+{
+	static const char *const names[] = {"latency", "edges",	    "sched", "memory",
+					    "cgroups", "lifecycle", NULL};
+	bool *const what[] = {&p->latency, &p->edges,	    &p->sched,
+			      &p->memory,  &p->cgroup_iter, &p->lifecycle};
+
+	*p = (struct drpc_kernel_options){.cgroup_root_fd = -1};
+	return choose(text, names, what);
+}
+
+static bool choose_parts(char *text, struct options *o)
+{
+	static const char *const names[] = {"paths", "nginx", "redis", "agent", NULL};
+	bool *const what[] = {&o->paths, &o->server[SERVER_NGINX], &o->server[SERVER_REDIS],
+			      &o->agent};
+
+	o->paths = o->agent = o->server[SERVER_NGINX] = o->server[SERVER_REDIS] = false;
+	return choose(text, names, what);
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
-	unsigned int *rounds = state->input;
+	struct options *o = state->input;
 
-	if (key != 'r')
+	switch (key) {
+	case 'r':
+		o->rounds = (unsigned int)atoi(arg);
+		if (o->rounds < 1 || o->rounds > ROUNDS_MAX)
+			argp_error(state, "--rounds: a number from 1 to %d", ROUNDS_MAX);
+		return 0;
+	case 'p':
+		if (!choose_programs(arg, &o->programs))
+			argp_error(state, "--programs: out of latency,edges,sched,memory,cgroups,"
+					  "lifecycle");
+		return 0;
+	case 'o':
+		if (!choose_parts(arg, o))
+			argp_error(state, "--only: out of paths,nginx,redis,agent");
+		return 0;
+	default:
 		return ARGP_ERR_UNKNOWN;
-	*rounds = (unsigned int)atoi(arg);
-	if (*rounds < 1 || *rounds > ROUNDS_MAX)
-		argp_error(state, "--rounds: a number from 1 to %d", ROUNDS_MAX);
-	return 0;
+	}
 }
 
 int bench_overhead(int argc, char **argv, struct bench_report *report)
 {
 	static const struct argp_option options[] = {
 		{"rounds", 'r', "N", 0, "times with and without (default 9)", 0},
+		{"programs", 'p', "LIST", 0,
+		 "what is loaded beside nginx and redis, out of "
+		 "latency,edges,sched,memory,cgroups,lifecycle (default: everything)",
+		 0},
+		{"only", 'o', "LIST", 0, "measure out of paths,nginx,redis,agent (default: all)",
+		 0},
 		{0},
 	};
 	static const struct argp argp = {
@@ -338,14 +410,25 @@ int bench_overhead(int argc, char **argv, struct bench_report *report)
 		.doc = "What measuring costs, with and without in turns. Needs root, nginx and "
 		       "redis-server, and drpc-agent beside drpc-bench.",
 	};
-	unsigned int rounds = 9;
-	int r;
+	struct options o = {
+		.rounds = 9,
+		.programs = everything,
+		.paths = true,
+		.server = {true, true},
+		.agent = true,
+	};
+	int r = 0;
 
-	if (argp_parse(&argp, argc, argv, 0, NULL, &rounds) != 0)
+	if (argp_parse(&argp, argc, argv, 0, NULL, &o) != 0)
 		return -EINVAL;
 	bench_pin(CLIENT_CPU);
-	r = measure_paths(rounds, report);
-	for (int kind = 0; kind < SERVER_COUNT && r == 0; kind++)
-		r = measure_server((enum server_kind)kind, rounds, report);
-	return r < 0 ? r : bench_agent(SERVER_CPU, report);
+	if (o.paths)
+		r = measure_paths(o.rounds, report);
+	for (int kind = SERVER_NGINX; kind <= SERVER_REDIS && r == 0; kind++) {
+		if (o.server[kind])
+			r = measure_server((enum server_kind)kind, &o, report);
+	}
+	if (r == 0 && o.agent)
+		r = bench_agent(SERVER_CPU, report);
+	return r;
 }

@@ -18,15 +18,30 @@
 #include "lib/util.h"
 #include "tools/bench/exchange.h"
 
-static const char nginx_request[] = "GET /x HTTP/1.1\r\nHost: bench\r\n\r\n";
-static const char redis_request[] = "*2\r\n$3\r\nGET\r\n$1\r\nx\r\n";
-static const char redis_set[] =
-	"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$64\r\n"
-	"0123456789012345678901234567890123456789012345678901234567890123\r\n";
+/* What each kind is asked, and what it is told first. */
+static const struct {
+	const char *name, *request, *prepare;
+	bool nginx;
+} kinds[] = {
+	[SERVER_NGINX] = {.name = "nginx",
+			  .nginx = true,
+			  .request = "GET /x HTTP/1.1\r\nHost: bench\r\n\r\n"},
+	[SERVER_NGINX_GZIP] = {.name = "nginx_gzip",
+			       .nginx = true,
+			       .request = "GET /large HTTP/1.1\r\nHost: bench\r\n"
+					  "Accept-Encoding: gzip\r\n\r\n"},
+	[SERVER_REDIS] = {.name = "redis",
+			  .request = "*2\r\n$3\r\nGET\r\n$1\r\nx\r\n",
+			  .prepare = "SET x 01234567890123456789012345678901234567890123456789"
+				     "01234567890123\r\n"},
+	[SERVER_REDIS_BITCOUNT] = {.name = "redis_bitcount",
+				   .request = "BITCOUNT x\r\n",
+				   .prepare = "SETRANGE x 131071 1\r\n"},
+};
 
 const char *server_name(enum server_kind kind)
 {
-	return kind == SERVER_NGINX ? "nginx" : "redis";
+	return kinds[kind].name;
 }
 
 static int free_port(uint16_t *ret)
@@ -60,6 +75,7 @@ static int write_file(const char *folder, const char *name, const char *text)
 static int write_nginx_config(const struct server *server)
 {
 	_cleanup_free_ char *text = NULL;
+	char large[4097] = "";
 	int r;
 
 	/* One worker, no access log, keep-alive without end: as a benchmark would. */
@@ -69,13 +85,16 @@ static int write_nginx_config(const struct server *server)
 		    "events { worker_connections 4096; }\n"
 		    "http { access_log off; keepalive_requests 1000000000; sendfile on;\n"
 		    " open_file_cache max=16 inactive=1h;\n"
+		    " gzip on; gzip_min_length 1000; gzip_types *;\n"
 		    " server { listen 127.0.0.1:%u reuseport backlog=4096; root %s; } }\n",
 		    server->folder, server->folder, server->port, server->folder) < 0)
 		return -ENOMEM;
+	for (size_t i = 0; i < sizeof(large) - 1; i++)
+		large[i] = (char)(' ' + (i * i / 7 + i) % 64);
 	r = write_file(server->folder, "nginx.conf", text);
 	if (r == 0)
 		r = write_file(server->folder, "x", "0123456789012345678901234567890123456789\n");
-	return r;
+	return r < 0 ? r : write_file(server->folder, "large", large);
 }
 
 void server_parent_cgroup(const char *mount, char *ret, size_t size)
@@ -120,7 +139,7 @@ static void become_server(const struct server *server, int cpu)
 	dup2(null, STDOUT_FILENO);
 	dup2(null, STDERR_FILENO);
 	snprintf(port, sizeof(port), "%u", server->port);
-	if (server->kind == SERVER_NGINX) {
+	if (kinds[server->kind].nginx) {
 		if (asprintf(&config, "%s/nginx.conf", server->folder) > 0)
 			execlp("nginx", "nginx", "-c", config, "-p", server->folder, NULL);
 	} else {
@@ -136,7 +155,7 @@ static pid_t answering_pid(const struct server *server)
 {
 	_cleanup_free_ char *path = NULL, *children = NULL;
 
-	if (server->kind == SERVER_REDIS)
+	if (!kinds[server->kind].nginx)
 		return server->root_pid;
 	if (asprintf(&path, "/proc/%d/task/%d/children", server->root_pid, server->root_pid) < 0 ||
 	    drpc_read_file_at(AT_FDCWD, path, 4096, &children) <= 0)
@@ -157,9 +176,9 @@ static int wait_until_it_answers(struct server *server)
 			return drpc_err(-ECHILD, "bench: %s ended at once (is it installed?)",
 					server_name(server->kind));
 		}
-		if (server->kind == SERVER_REDIS &&
-		    exchange_response_len(server->port, redis_set, sizeof(redis_set) - 1,
-					  &ignored) < 0)
+		if (kinds[server->kind].prepare &&
+		    exchange_response_len(server->port, kinds[server->kind].prepare,
+					  strlen(kinds[server->kind].prepare), &ignored) < 0)
 			continue;
 		r = exchange_response_len(server->port, server->request, server->request_len,
 					  &server->response_len);
@@ -175,7 +194,7 @@ int server_start(enum server_kind kind, int cpu, struct server *ret)
 	struct server server = {.kind = kind, .folder = "/tmp/drpc-bench-XXXXXX"};
 	int r;
 
-	server.request = kind == SERVER_NGINX ? nginx_request : redis_request;
+	server.request = kinds[kind].request;
 	server.request_len = strlen(server.request);
 	r = free_port(&server.port);
 	if (r < 0)
@@ -183,7 +202,7 @@ int server_start(enum server_kind kind, int cpu, struct server *ret)
 	if (!mkdtemp(server.folder))
 		return -errno;
 	r = make_cgroup(&server);
-	if (r == 0 && kind == SERVER_NGINX)
+	if (r == 0 && kinds[kind].nginx)
 		r = write_nginx_config(&server);
 	if (r == 0) {
 		server.root_pid = fork();

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* nginx and redis as servers under test: one process each, pinned, in a cgroup of its own. */
+/*
+ * nginx and redis as servers under test, each with a cheap and a dear request: one process each, pinned, in a cgroup of its
+ * own.
+ */
 #pragma once
 
 #include <stddef.h>
@@ -7,8 +10,11 @@
 #include <sys/types.h>
 
 enum server_kind {
-	SERVER_NGINX,
-	SERVER_REDIS,
+	SERVER_NGINX, /* a small static file */
+	SERVER_REDIS, /* GET */
+	/* Work enough for a request that the client has time left: its own queue is none then. */
+	SERVER_NGINX_GZIP,
+	SERVER_REDIS_BITCOUNT,
 	SERVER_COUNT,
 };
 
