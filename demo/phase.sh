@@ -66,9 +66,9 @@ agent_start() { # MODE
 		printf 'defaults:\n  mode: off\ndeployments:\n'
 		printf '  - match: %s\n    mode: '"$1"'\n' "$FRONT" "$FAST" "$SLOW"
 	} >"$WORK/agent.yaml"
-	# shellcheck disable=SC2086 # an option or nothing
+	# shellcheck disable=SC2086 # an option or nothing; the policy is not read where the rules decide
 	setsid "$BIN/drpc-agent" --config "$WORK/agent.yaml" --engine "$ENGINE_SOCKET" \
-		${SUBTREE:+--cgroup-root "$SUBTREE"} \
+		${SUBTREE:+--cgroup-root "$SUBTREE"} --planner "$PLANNER" --policy "$DEMO_POLICY" \
 		--socket "$DRPC_SOCKET" --journal "$WORK/journal" >"$WORK/agent.log" 2>&1 &
 	AGENT_PID=$!
 }

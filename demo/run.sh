@@ -66,7 +66,7 @@ in_virtual_machine() { # REASON
 	say "The demo runs in a virtual machine with cgroup v2: $1." \
 		"All of it is emulated, some ten times slower than this machine: less load, looser objectives."
 	mk/deps.sh vm || die "the virtual machine's packages are missing"
-	assignments="DEMO_COLOR=$COLOR COLUMNS=$COLUMNS DEMO_INSIDE=1"
+	assignments="DEMO_COLOR=$COLOR COLUMNS=$COLUMNS DEMO_INSIDE=1 PLANNER=${PLANNER:-student}"
 	for name in LOW HIGH BEFORE PEAK AFTER SLO_FRONT SLO_FAST SLO_SLOW CPUS MEMORY SEED WAIT; do
 		value=
 		eval "value=\${DEMO_$name:-}"
@@ -83,6 +83,10 @@ in_virtual_machine() { # REASON
 }
 
 choose_place() {
+	case ${PLANNER:-student} in
+	student | reactive) ;;
+	*) die "PLANNER: '$PLANNER' is not accepted; student or reactive" ;;
+	esac
 	if [ "${DEMO_INSIDE:-}" = 1 ]; then
 		natively || die "in the virtual machine: $WHY_NOT"
 		settings vm
@@ -133,6 +137,25 @@ second $(($(date +%s) - LOAD_FROM)) of $DEMO_SECONDS, $2"
 	"$BIN/drpc" top --once --color "$COLOR"
 }
 
+# What the agent itself says of who decides; the check tells whether it is who was asked for.
+show_planner() {
+	if [ "$PLANNER" = student ]; then
+		say "" "Who decides is the student, a network of 743 numbers that has learned the rules' answers; the" \
+			"rules step in where it fails. The agent says of it:"
+		sed -n 's/^info agent: policy/  policy/p' "$WORK/agent.log"
+	else
+		say "" "Who decides are the rules, the planner 'reactive'."
+	fi
+}
+
+# Whether every decision of all three came from the planner that was asked for.
+decided_by() {
+	for name in "$FRONT" "$FAST" "$SLOW"; do
+		"$BIN/drpc" explain "$name" --json 2>/dev/null | awk -f demo/flatten.awk
+	done | awk -v want="$PLANNER" '$1 ~ /\.planner$/ && $2 != "" { n++; if ($2 != want) other++ }
+		END { exit !n || other }'
+}
+
 show_fixed() {
 	heading "3. The load, under fixed limits: drpc looks on"
 	say "$DEMO_LOW requests/s for $DEMO_BEFORE s, $DEMO_HIGH for $DEMO_PEAK s, $DEMO_LOW for $DEMO_AFTER s. The load runs; 3 s later drpc comes to it," \
@@ -143,6 +166,7 @@ show_fixed() {
 	agent_wait_attached
 	say "" "drpc is attached. Connections that were open before it came:"
 	sed -n 's/^info watch: [0-9a-f]*: \([0-9]* connections\).*/  \1/p' "$WORK/agent.log"
+	show_planner
 	command_line "drpc top --once"
 	frame $((DEMO_BEFORE - 2)) "$DEMO_LOW requests/s"
 	frame $((DEMO_BEFORE + DEMO_PEAK - 3)) "$DEMO_HIGH requests/s"
@@ -174,6 +198,8 @@ show_drpc() {
 	command_line "drpc explain $SLOW --applied -n 3"
 	"$BIN/drpc" explain "$SLOW" --applied -n 3 --color "$COLOR" | tee "$WORK/explain"
 	ACTIONS=$(explained "$FRONT" "$FAST" "$SLOW")
+	decided_by
+	DECIDED_BY=$?
 	phase_end drpc
 	agent_stop
 	AGENT_STOPPED=$?
@@ -217,6 +243,7 @@ show_checks() {
 	check "looking on changed no limit" cmp -s "$WORK/limits.before" "$WORK/limits.looked"
 	check "drpc changed limits ($ACTIONS times), and says why" \
 		true_of "$ACTIONS > 0 && $(grep -c wanted "$WORK/explain") > 0"
+	check "the planner '$PLANNER' took every decision" [ "$DECIDED_BY" = 0 ]
 	compare "the objective is held under drpc: p99 within $DEMO_SLO_FRONT" \
 		"$(fact drpc p99_ms) <= $OBJECTIVE"
 	compare "no more requests failed than under fixed limits" \

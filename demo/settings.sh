@@ -24,6 +24,9 @@ settings() {
 	# Limits of each container, as one sets them who must get through the peak.
 	: "${DEMO_CPUS:=0.6}" "${DEMO_MEMORY:=96m}"
 	: "${DEMO_SEED:=1}"
+	# Who decides: student (the network that comes with drpc) or reactive (the rules it learned from).
+	: "${PLANNER:=student}"
+	DEMO_POLICY=$PWD/deploy/policies/bootstrap.policy
 	# shellcheck disable=SC2034 # for phase.sh and run.sh
 	DEMO_SECONDS=$((DEMO_BEFORE + DEMO_PEAK + DEMO_AFTER))
 	# shellcheck disable=SC2034

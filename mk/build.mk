@@ -7,11 +7,12 @@ SRC_teacher := $(filter-out teacher/main.c,$(wildcard teacher/*.c))
 SRC_agent := $(filter-out agent/main.c,$(wildcard agent/*.c agent/*/*.c))
 SRC_cli   := $(filter-out tools/drpc/main.c,$(wildcard tools/drpc/*.c))
 SRC_testbed := $(filter-out tools/testbed/main.c,$(wildcard tools/testbed/*.c))
+SRC_workload := $(wildcard workload/*.c)
 SRC_sim   := $(wildcard sim/*.c)
 SRC_simcli := $(filter-out tools/sim/main.c,$(wildcard tools/sim/*.c))
 SRC_load  := $(filter-out tools/load/main.c,$(wildcard tools/load/*.c))
 SRC_bench := $(filter-out tools/bench/main.c,$(wildcard tools/bench/*.c))
-ARCHIVES  := lib nn teacher agent cli testbed load sim simcli bench
+ARCHIVES  := lib nn teacher agent cli testbed load sim simcli workload bench
 
 # --- kernels: one source per instruction set, chosen at run time (nn/isa.h) ---------------------
 # Under the sanitizers -O3 takes minutes of compilation for nothing, and no fuzz target comes here.
@@ -43,11 +44,11 @@ ARCS_drpc := cli agent nn lib
 PKGS_drpc := $(AGENT_PKGS) ncursesw
 
 MAIN_drpc-load := tools/load/main.c
-ARCS_drpc-load := load lib
+ARCS_drpc-load := load workload lib
 PKGS_drpc-load := json-c
 
 MAIN_drpc-testbed := tools/testbed/main.c
-ARCS_drpc-testbed := testbed load lib
+ARCS_drpc-testbed := testbed load workload lib
 # One static binary, so that it runs in an image that holds nothing else.
 # The linker's warning about getaddrinfo is for older C libraries: since 2.34 the files and dns
 # sources are part of libc (looked up in a chroot that holds nothing but the binary and /etc).
@@ -55,12 +56,12 @@ LDFLAGS_drpc-testbed := $(if $(filter release,$(BUILD)),-static-pie -Xlinker --n
 $(OUT)/drpc-testbed: LDFLAGS := $(filter-out -pie,$(LDFLAGS))
 
 MAIN_drpc-sim := tools/sim/main.c
-ARCS_drpc-sim := simcli load teacher sim nn lib
-PKGS_drpc-sim := openblas json-c yaml-0.1 libcrypto
+ARCS_drpc-sim := simcli load teacher sim workload nn lib
+PKGS_drpc-sim := openblas json-c yaml-0.1 libcrypto sqlite3
 
 MAIN_drpc-bench := tools/bench/main.c
-ARCS_drpc-bench := bench load agent teacher sim nn lib
-PKGS_drpc-bench := $(AGENT_PKGS) openblas
+ARCS_drpc-bench := bench load agent teacher sim workload nn lib
+PKGS_drpc-bench := $(AGENT_PKGS) openblas sqlite3
 
 # --- rules --------------------------------------------------------------------------------------
 objs = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
@@ -115,11 +116,14 @@ SYSCONFDIR ?= /etc
 UNITDIR ?= /etc/systemd/system
 
 .PHONY: install uninstall
-install: programs  ## install programs, unit and an example configuration (PREFIX, DESTDIR)
+install: programs  ## install programs, policies, unit and an example configuration (PREFIX, DESTDIR)
 	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/drpc $(DESTDIR)$(UNITDIR)
 	$(Q)install -m 0755 $(foreach p,$(PROGRAMS),$(OUT)/$(p)) $(DESTDIR)$(PREFIX)/bin
+	$(Q)install -d $(DESTDIR)$(PREFIX)/share/drpc/policies
+	$(Q)install -m 0644 deploy/policies/*.policy $(DESTDIR)$(PREFIX)/share/drpc/policies
 	$(Q)[ -e $(DESTDIR)$(SYSCONFDIR)/drpc/agent.yaml ] || \
-		install -m 0644 deploy/agent.yaml $(DESTDIR)$(SYSCONFDIR)/drpc/agent.yaml
+		{ sed 's,/usr/local/share/,$(PREFIX)/share/,' deploy/agent.yaml \
+		> $(DESTDIR)$(SYSCONFDIR)/drpc/agent.yaml; }
 	$(Q)sed 's,@BINDIR@,$(PREFIX)/bin,g' deploy/systemd/drpc-agent.service.in \
 		> $(DESTDIR)$(UNITDIR)/drpc-agent.service
 	@echo "installed in $(DESTDIR)$(PREFIX)/bin; start with: systemctl enable --now drpc-agent"
@@ -130,4 +134,5 @@ uninstall:  ## stop the agent, put every limit back, remove what install install
 	$(Q)if [ -z "$(DESTDIR)" ] && [ -x $(PREFIX)/bin/drpc ]; then $(PREFIX)/bin/drpc restore; fi
 	$(Q)rm -f $(foreach p,$(PROGRAMS),$(DESTDIR)$(PREFIX)/bin/$(p)) \
 		$(DESTDIR)$(UNITDIR)/drpc-agent.service
+	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/drpc
 	@echo "removed; $(DESTDIR)$(SYSCONFDIR)/drpc is kept (delete it by hand if you like)"

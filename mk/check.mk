@@ -15,8 +15,8 @@ plain = $(patsubst tests/$(1)/%.c,$(OUT)/tests/$(1)-%,$(wildcard tests/$(1)/*.c)
 THREAD_BINS := $(call plain,thread)
 BPF_BINS := $(call plain,bpf)
 
-TEST_ARCS := $(call live,cli bench simcli testbed load agent teacher sim nn lib)
-TEST_PKGS := $(AGENT_PKGS) criterion openblas
+TEST_ARCS := $(call live,cli bench simcli testbed load agent teacher sim workload nn lib)
+TEST_PKGS := $(AGENT_PKGS) criterion openblas sqlite3
 
 # $(1) name below $(OUT)/tests, $(2) sources
 define test_rule
@@ -111,7 +111,7 @@ demo: deps-build deps-demo programs  ## drpc on three loaded containers, in minu
 
 # --- lint ---------------------------------------------------------------------------------------
 # A file's result is kept until it, a header or the rules change: build/lint.
-LINT_DIRS := $(wildcard agent bpf include lib nn sim teacher tests tools)
+LINT_DIRS := $(wildcard agent bpf include lib nn workload sim teacher tests tools)
 LINT_ALL := $(filter-out bpf/vmlinux.h,$(shell find $(LINT_DIRS) -name '*.[ch]'))
 LINT_HDR := $(filter %.h,$(LINT_ALL))
 LINT_BPF := $(filter %.bpf.c,$(LINT_ALL))
