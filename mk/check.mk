@@ -15,7 +15,7 @@ plain = $(patsubst tests/$(1)/%.c,$(OUT)/tests/$(1)-%,$(wildcard tests/$(1)/*.c)
 THREAD_BINS := $(call plain,thread)
 BPF_BINS := $(call plain,bpf)
 
-TEST_ARCS := $(call live,cli bench simcli testbed load agent teacher sim workload nn lib)
+TEST_ARCS := $(call live,cli bench simcli testbed load teacher agent sim workload nn lib)
 TEST_PKGS := $(AGENT_PKGS) criterion openblas sqlite3
 
 # $(1) name below $(OUT)/tests, $(2) sources
