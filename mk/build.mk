@@ -134,5 +134,6 @@ uninstall:  ## stop the agent, put every limit back, remove what install install
 	$(Q)if [ -z "$(DESTDIR)" ] && [ -x $(PREFIX)/bin/drpc ]; then $(PREFIX)/bin/drpc restore; fi
 	$(Q)rm -f $(foreach p,$(PROGRAMS),$(DESTDIR)$(PREFIX)/bin/$(p)) \
 		$(DESTDIR)$(UNITDIR)/drpc-agent.service
-	$(Q)rm -rf $(DESTDIR)$(PREFIX)/share/drpc
+	$(Q)rm -f $(patsubst deploy/%,$(DESTDIR)$(PREFIX)/share/drpc/%,$(wildcard deploy/policies/*.policy))
+	$(Q)rmdir $(DESTDIR)$(PREFIX)/share/drpc/policies $(DESTDIR)$(PREFIX)/share/drpc 2>/dev/null || true
 	@echo "removed; $(DESTDIR)$(SYSCONFDIR)/drpc is kept (delete it by hand if you like)"
