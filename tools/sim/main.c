@@ -11,6 +11,9 @@
 static const struct sim_command commands[] = {
 	{"check", "whether an application's file is right, and what its requests need", sim_check},
 	{"evaluate", "one policy on one application, load and seed", sim_evaluate},
+	{"forecast", "a predictor trained on a series and judged on its last fifth", sim_forecast},
+	{"import", "a trace into the historical database", sim_import},
+	{"generate", "a trace: diurnal, bursty, flash crowds, noisy, a drifting mix", sim_generate},
 	{NULL, NULL, NULL},
 };
 

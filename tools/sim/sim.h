@@ -17,6 +17,9 @@ struct sim_command {
 
 int sim_check(int argc, char **argv);
 int sim_evaluate(int argc, char **argv);
+int sim_forecast(int argc, char **argv);
+int sim_import(int argc, char **argv);
+int sim_generate(int argc, char **argv);
 
 /* --- policies.c --------------------------------------------------------------------------------- */
 
