@@ -38,6 +38,8 @@ const char load_options_help[] =
 	"  -H, --header 'NAME: V'   add a header; may be repeated\n"
 	"      --body TEXT|@FILE    what to send as body\n"
 	"      --mix FILE           user types, their requests and shares over time (docs/load.md)\n"
+	"      --users SHARES       user types, query=60,buyer=25,admin=5; each with an id of its own,\n"
+	"                           sent as X-Drpc-User; TYPE=URL is for that type alone (docs/load.md)\n"
 	"      --close              a new connection for each request\n"
 	"\n"
 	"Client:\n"
@@ -66,6 +68,7 @@ enum {
 	OPT_PATH,
 	OPT_BODY,
 	OPT_MIX,
+	OPT_USERS,
 	OPT_CLOSE,
 	OPT_TIMEOUT,
 	OPT_SLO,
@@ -89,6 +92,7 @@ static const struct option long_options[] = {
 	{"header", required_argument, NULL, 'H'},
 	{"body", required_argument, NULL, OPT_BODY},
 	{"mix", required_argument, NULL, OPT_MIX},
+	{"users", required_argument, NULL, OPT_USERS},
 	{"close", no_argument, NULL, OPT_CLOSE},
 	{"connections", required_argument, NULL, 'c'},
 	{"threads", required_argument, NULL, 't'},
@@ -111,6 +115,7 @@ struct draft {
 	const char *rate_file;
 	const char *body;
 	const char *mix;
+	const char *users;
 	char *body_file; /* owned */
 	double rate_scale;
 	uint64_t duration_ns;
@@ -228,6 +233,9 @@ static int take_request(struct draft *draft, int option, const char *value)
 	case OPT_MIX:
 		draft->mix = value;
 		return 0;
+	case OPT_USERS:
+		draft->users = value;
+		return 0;
 	case OPT_CLOSE:
 		draft->defaults.close = true;
 		return 0;
@@ -343,6 +351,47 @@ static int take_url(struct draft *draft, unsigned int class, const char *text)
 				     &draft->defaults);
 }
 
+/* Whether "TYPE=URL" names a user type; *text is then the URL. */
+static bool take_type(const struct drpc_workload *workload, const char **text,
+		      unsigned int *ret_class)
+{
+	for (unsigned int i = 0; i < workload->class_count; i++) {
+		const size_t len = strlen(workload->classes[i].name);
+
+		if (!strncmp(*text, workload->classes[i].name, len) && (*text)[len] == '=') {
+			*text += len + 1;
+			*ret_class = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A URL with a type in front is for that type, one without for all of them. */
+static int finish_users(struct draft *draft, char **urls)
+{
+	struct drpc_workload *workload = &draft->options->workload;
+	int err = drpc_workload_users(workload, "--users", draft->users);
+
+	for (; !err && *urls; urls++) {
+		const char *text = *urls;
+		unsigned int class;
+
+		if (take_type(workload, &text, &class)) {
+			err = take_url(draft, class, text);
+			continue;
+		}
+		for (class = 0; !err && class < workload->class_count; class ++)
+			err = take_url(draft, class, text);
+	}
+	for (unsigned int i = 0; !err && i < workload->class_count; i++) {
+		if (workload->classes[i].weight_sum <= 0)
+			err = complain("--users", workload->classes[i].name,
+				       "a URL for each type: URL, or TYPE=URL");
+	}
+	return err;
+}
+
 static int finish_workload(struct draft *draft, char **urls)
 {
 	struct drpc_workload *workload = &draft->options->workload;
@@ -353,6 +402,10 @@ static int finish_workload(struct draft *draft, char **urls)
 		drpc_error("no target: expected " DRPC_TARGET_FORM);
 		return -EINVAL;
 	}
+	if (draft->users)
+		return draft->mix
+			       ? complain("--users", draft->users, "either it or --mix, not both")
+			       : finish_users(draft, urls);
 	/* With user types the URL only says where their paths are. */
 	if (draft->mix && *urls)
 		err = urls[1] ? complain("--mix", draft->mix, "one URL at most beside it")

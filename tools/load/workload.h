@@ -78,6 +78,9 @@ int drpc_workload_request(struct drpc_workload *workload, const char *flag, unsi
 int drpc_workload_mix(struct drpc_workload *workload, const char *path,
 		      const struct drpc_load_defaults *defaults);
 
+/* User types and shares from text (workload/users.h), requests to follow. -EINVAL (logged), -ENOMEM. */
+int drpc_workload_users(struct drpc_workload *workload, const char *flag, const char *spec);
+
 /* Looks up all targets. Returns 0 or a negative errno, logged. */
 int drpc_workload_resolve(struct drpc_workload *workload);
 
