@@ -68,7 +68,8 @@ nap() { # SECONDS
 # --- what is drawn --------------------------------------------------------------------------------
 # draw LOW HIGH: a number between, evenly on a logarithmic scale; sets drawn.
 draw() {
-	drawn=$(awk -v low="$1" -v high="$2" -v u=$((RANDOM * 32768 + RANDOM)) \
+	local u=$((RANDOM * 32768 + RANDOM)) # not in the substitution, where it would be seeded anew
+	drawn=$(awk -v low="$1" -v high="$2" -v u=$u \
 		'BEGIN { printf "%.4g", low * exp(u / 1073741824 * log(high / low)) }')
 }
 # of EXPRESSION: arithmetic with decimals, and clamp(x, low, high).
