@@ -10,7 +10,8 @@
 #include "sim/app_internal.h"
 
 #define TIMES_MAX 1000
-#define FORM_STEP "a step such as `cpu: 2ms`, `wait: 1ms`, `fail: 0.01` or `call: service.operation`"
+#define FORM_STEP \
+	"a step such as `cpu: 2ms`, `wait: 1ms`, `fail: 0.01` or `call: service.operation`"
 
 /* --- operations' names -------------------------------------------------------------------------- */
 

@@ -65,7 +65,7 @@ static void next_arrival(struct drpc_sim *sim)
 				a->rate = root;
 			}
 			a->time_ns += dt;
-			drpc_simq_set(&sim->queue, HANDLE_ARRIVAL, (uint64_t)a->time_ns);
+			drpc_simq_set(&sim->queue, HANDLE_ARRIVAL, (uint64_t)(a->time_ns + 0.5));
 			return;
 		}
 		due -= area;

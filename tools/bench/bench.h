@@ -47,4 +47,5 @@ int bench_student(int argc, char **argv, struct bench_report *report);
 int bench_distil(int argc, char **argv, struct bench_report *report);
 int bench_gru(int argc, char **argv, struct bench_report *report);
 int bench_replay(int argc, char **argv, struct bench_report *report);
+int bench_sim(int argc, char **argv, struct bench_report *report);
 int bench_pendulum(int argc, char **argv, struct bench_report *report);

@@ -18,6 +18,7 @@ static const struct bench benches[] = {
 	{"student", "training: a student's forward pass, one state and 120", bench_student},
 	{"distil", "training: one step of imitation", bench_distil},
 	{"gru", "training: predictors, a step and a forecast", bench_gru},
+	{"sim", "simulator: events per second, and what ten times the services cost", bench_sim},
 	{"replay", "training: the replay buffer", bench_replay},
 };
 
