@@ -277,7 +277,7 @@ static int measure_server(enum server_kind kind, const struct options *o,
 			  struct bench_report *report)
 {
 	const char *name = server_name(kind);
-	struct compared compared[2], hooks[2];
+	struct compared compared[2], hooks[2] = {0};
 	struct server server;
 	int r = server_start(kind, SERVER_CPU, &server);
 
