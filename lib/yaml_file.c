@@ -142,10 +142,11 @@ static int load_documents(struct drpc_yaml *y, yaml_parser_t *parser, drpc_yaml_
 int drpc_yaml_read(const char *text, size_t len, const char *name, char *why, size_t why_size,
 		   drpc_yaml_root_fn fn, void *data)
 {
-	struct drpc_yaml y = {.name = name, .why = why, .why_size = why_size, .data = data};
+	struct drpc_yaml y = {.name = name, .why_size = why_size, .data = data};
 	yaml_parser_t parser;
 	int err;
 
+	y.why = why;
 	if (!yaml_parser_initialize(&parser))
 		return -ENOMEM;
 	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);

@@ -426,14 +426,15 @@ static int parse(const char *text, size_t len, const char *name, const char *clu
 		 size_t why_size)
 {
 	struct app_reader r = {.app = calloc(1, sizeof(*r.app)), .defaults = first_defaults()};
-	int err = r.app ? 0 : -ENOMEM, moved;
+	int err, moved;
 
-	if (!err)
-		err = drpc_yaml_read(text, len, name, why, why_size, read_app, &r);
-	if (r.app) {
-		moved = move_services(&r);
-		err = err ? err : moved;
+	if (!r.app) {
+		snprintf(why, why_size, "%s: out of memory", name);
+		return -ENOMEM;
 	}
+	err = drpc_yaml_read(text, len, name, why, why_size, read_app, &r);
+	moved = move_services(&r);
+	err = err ? err : moved;
 	if (!err && cluster)
 		err = drpc_yaml_read(cluster, cluster_len, cluster_name, why, why_size,
 				     read_cluster_file, &r);

@@ -12,13 +12,11 @@
 #include "sim/internal.h"
 
 static void run(struct drpc_sim *sim, uint32_t call);
-static void send_call(struct drpc_sim *sim, uint32_t call);
 static void finish(struct drpc_sim *sim, uint32_t call, bool ok);
 
 /* --- the pool ----------------------------------------------------------------------------------- */
 
-/* A slot, or SIM_NONE: the run then ends with this event. */
-static uint32_t take(struct drpc_sim *sim)
+uint32_t sim_call_take(struct drpc_sim *sim)
 {
 	uint32_t call = sim->free_call;
 	struct sim_call *c;
@@ -163,7 +161,7 @@ static bool retry(struct drpc_sim *sim, const struct sim_call *c)
 
 	if (c->attempt >= site->retries)
 		return false;
-	again = take(sim);
+	again = sim_call_take(sim);
 	if (again == SIM_NONE)
 		return false;
 	n = &sim->calls[again];
@@ -181,7 +179,7 @@ static bool retry(struct drpc_sim *sim, const struct sim_call *c)
 		drpc_simq_set(&sim->queue, sim->at_call + again,
 			      sim->now_ns + (site->backoff_ns << DRPC_MIN(c->attempt, 16)));
 	} else {
-		send_call(sim, again);
+		sim_call_send(sim, again);
 	}
 	return true;
 }
@@ -349,7 +347,7 @@ static bool make_calls(struct drpc_sim *sim, uint32_t call, const struct drpc_si
 
 		if (!is_called(sim, c, &sim->app->calls[i]))
 			continue;
-		child = take(sim);
+		child = sim_call_take(sim);
 		if (child == SIM_NONE) {
 			c->flags |= SIM_CALL_FAILED;
 			continue;
@@ -364,7 +362,7 @@ static bool make_calls(struct drpc_sim *sim, uint32_t call, const struct drpc_si
 		c->open++;
 		if (c->flags & SIM_CALL_TRACED)
 			sim_span_child(sim, c, n);
-		send_call(sim, child);
+		sim_call_send(sim, child);
 		if (c->generation != generation)
 			return false;
 	}
@@ -501,7 +499,7 @@ static void arrive(struct drpc_sim *sim, uint32_t call)
 	}
 }
 
-static void send_call(struct drpc_sim *sim, uint32_t call)
+void sim_call_send(struct drpc_sim *sim, uint32_t call)
 {
 	struct sim_call *c = &sim->calls[call];
 	const struct drpc_sim_call_site *site = &sim->app->calls[c->site];
@@ -535,7 +533,7 @@ void sim_call_event(struct drpc_sim *sim, uint32_t call)
 		break;
 	case SIM_CALL_BACKOFF:
 		if (is_awaited(sim, c))
-			send_call(sim, call);
+			sim_call_send(sim, call);
 		else
 			give_back(sim, call);
 		break;
@@ -559,43 +557,4 @@ void sim_call_killed(struct drpc_sim *sim, uint32_t call)
 	s->ended++;
 	s->errors++;
 	reply(sim, call);
-}
-
-/* --- users -------------------------------------------------------------------------------------- */
-
-static uint32_t choose_class(struct drpc_sim *sim)
-{
-	const uint32_t n = sim->app->n_classes;
-	uint32_t class = 0;
-	double u;
-
-	if (n == 1)
-		return 0;
-	u = drpc_sim_uniform(&sim->arrivals.random);
-	while (class + 1 < n && u >= sim->classes[class].cumulative)
-		class ++;
-	return class;
-}
-
-void sim_request(struct drpc_sim *sim)
-{
-	const uint32_t class = choose_class(sim), call = take(sim);
-	const uint64_t number = sim->arrivals.number++;
-	struct sim_call *c;
-
-	if (call == SIM_NONE)
-		return;
-	c = &sim->calls[call];
-	c->random = drpc_sim_stream(sim->config.seed, number);
-	c->flags = SIM_CALL_ROOT;
-	c->site = sim->app->classes[class].site;
-	c->attempt = 0;
-	c->first_ns = sim->now_ns;
-	sim->arrived++;
-	sim->interval_arrived++;
-	sim->open_requests++;
-	sim->classes[class].arrived++;
-	if (sim->spans)
-		sim_span_root(sim, c, number);
-	send_call(sim, call);
 }

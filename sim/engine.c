@@ -10,72 +10,10 @@
 #include "lib/util.h"
 #include "sim/internal.h"
 
-#define CALLS_MAX	(1u << 20)
-#define CALLS_LEAST	1024
-#define TICK_NS		DRPC_NSEC_PER_SEC   /* pending replicas are placed, memory is sampled */
-#define STREAM_ARRIVALS 0x6172726976616cULL /* "arrival" */
-#define HANDLE_ARRIVAL	0
-#define NS		1e9
-
-/* --- arrivals ----------------------------------------------------------------------------------- */
-
-static void enter_piece(struct drpc_sim *sim)
-{
-	struct sim_arrivals *a = &sim->arrivals;
-	const struct drpc_sim_load *load = &sim->config.load;
-	const struct drpc_sim_piece *p = &load->pieces[a->piece];
-	const double *shares = load->shares ? load->shares + a->piece * sim->app->n_classes : NULL;
-	double sum = 0.0, so_far = 0.0;
-
-	a->time_ns = a->piece_end_ns;
-	a->piece_end_ns += p->duration_s * NS;
-	a->rate = p->from_rps / NS;
-	a->slope = (p->to_rps - p->from_rps) / p->duration_s / (NS * NS);
-	if (!shares && a->piece > 0)
-		return;
-	for (uint32_t c = 0; c < sim->app->n_classes; c++)
-		sum += shares ? shares[c] : sim->app->classes[c].share;
-	for (uint32_t c = 0; c < sim->app->n_classes; c++) {
-		so_far += shares ? shares[c] : sim->app->classes[c].share;
-		sim->classes[c].cumulative = so_far / sum;
-	}
-}
-
-/* The next arrival: where the integral of the rate has grown by an exponential of mean 1. */
-static void next_arrival(struct drpc_sim *sim)
-{
-	struct sim_arrivals *a = &sim->arrivals;
-	double due =
-		sim->config.load.uniform ? 1.0 : drpc_sim_exponential(&sim->tables, &a->random);
-
-	for (;;) {
-		const double left = a->piece_end_ns - a->time_ns;
-		const double end = a->rate + a->slope * left;
-		const double area = 0.5 * (a->rate + end) * left;
-
-		if (due <= area && area > 0.0) {
-			double dt;
-
-			if (a->slope == 0.0) {
-				dt = due / a->rate;
-			} else {
-				const double root = sqrt(a->rate * a->rate + 2.0 * a->slope * due);
-
-				dt = 2.0 * due / (a->rate + root);
-				a->rate = root;
-			}
-			a->time_ns += dt;
-			drpc_simq_set(&sim->queue, HANDLE_ARRIVAL, (uint64_t)(a->time_ns + 0.5));
-			return;
-		}
-		due -= area;
-		if (++a->piece >= sim->config.load.n_pieces) {
-			drpc_simq_unset(&sim->queue, HANDLE_ARRIVAL);
-			return;
-		}
-		enter_piece(sim);
-	}
-}
+#define CALLS_MAX   (1u << 20)
+#define CALLS_LEAST 1024
+#define TICK_NS	    DRPC_NSEC_PER_SEC /* pending replicas are placed, memory is sampled */
+#define NS	    1e9
 
 /* --- events ------------------------------------------------------------------------------------- */
 
@@ -90,8 +28,7 @@ static void dispatch(struct drpc_sim *sim, uint32_t handle)
 	} else if (handle >= sim->at_timeout) {
 		sim_timeout_event(sim, handle - sim->at_timeout);
 	} else {
-		next_arrival(sim);
-		sim_request(sim);
+		sim_arrival_event(sim);
 	}
 	if (sim->n_dirty)
 		sim_cpu_flush(sim);
@@ -294,9 +231,7 @@ static int init(struct drpc_sim *sim)
 			"%s: the nodes have no room for all replicas (Σ limits of CPU times "
 			"overcommit, or of memory)",
 			app->name);
-	sim->arrivals.random = drpc_sim_stream(sim->config.seed, STREAM_ARRIVALS);
-	enter_piece(sim);
-	next_arrival(sim);
+	sim_arrivals_begin(sim);
 	return 0;
 }
 

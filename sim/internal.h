@@ -5,10 +5,11 @@
 #include "sim/queue.h"
 #include "sim/sim.h"
 
-#define SIM_NONE	 UINT32_MAX
-#define SIM_PERIOD_NS	 100000000ULL /* of CFS bandwidth control */
-#define SIM_FINE_BUCKETS 2432	      /* of a histogram of 64 buckets an octave */
-#define SIM_ANOMALIES	 64	      /* at the same time */
+#define SIM_NONE	   UINT32_MAX
+#define SIM_PERIOD_NS	   100000000ULL /* of CFS bandwidth control */
+#define SIM_FINE_BUCKETS   2432		/* of a histogram of 64 buckets an octave */
+#define SIM_HANDLE_ARRIVAL 0
+#define SIM_ANOMALIES	   64 /* at the same time */
 
 /* --- calls -------------------------------------------------------------------------------------- */
 
@@ -240,13 +241,20 @@ struct drpc_sim {
 
 /* --- call.c ------------------------------------------------------------------------------------- */
 
-void sim_request(struct drpc_sim *sim); /* a user sends one */
+/* A slot, or SIM_NONE: the run then ends with this event. */
+uint32_t sim_call_take(struct drpc_sim *sim);
+void sim_call_send(struct drpc_sim *sim, uint32_t call);
 void sim_call_event(struct drpc_sim *sim, uint32_t call);
 void sim_timeout_event(struct drpc_sim *sim, uint32_t timeout);
 void sim_call_cpu_done(struct drpc_sim *sim, uint32_t call);
 void sim_line_join(struct drpc_sim *sim, struct sim_replica *r, uint32_t call);
 /* What is in a replica that is no more: fails. */
 void sim_call_killed(struct drpc_sim *sim, uint32_t call);
+
+/* --- users.c ------------------------------------------------------------------------------------ */
+
+void sim_arrivals_begin(struct drpc_sim *sim);
+void sim_arrival_event(struct drpc_sim *sim);
 
 /* --- cpu.c -------------------------------------------------------------------------------------- */
 

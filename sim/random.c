@@ -12,8 +12,10 @@ static double series_log(double c)
 	const double y = (c - 1.0) / (c + 1.0), y2 = y * y;
 	double sum = 0.0, term = y;
 
-	for (int k = 1; k < 60; k += 2, term *= y2)
+	for (int k = 1; k < 60; k += 2) {
 		sum += term / k;
+		term *= y2;
+	}
 	return 2.0 * sum;
 }
 

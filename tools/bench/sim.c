@@ -140,8 +140,9 @@ static int compare_sizes(struct bench_report *report)
 
 	for (int k = 0; k < 2 && !err; k++) {
 		/* Ten requests a second at each service of the first layer. */
-		pieces[k] = (struct drpc_sim_piece){1e9, sizes[k] / LAYERS * 10.0,
-						    sizes[k] / LAYERS * 10.0};
+		const double rps = 10.0 * sizes[k] / LAYERS;
+
+		pieces[k] = (struct drpc_sim_piece){1e9, rps, rps};
 		err = layered_sim(sizes[k], &pieces[k], &apps[k], &sims[k]);
 	}
 	for (int i = -1; i < ROUNDS && !err; i++) {

@@ -136,7 +136,7 @@ static struct drpc_sim_result run_text(const char *text, double seconds, uint64_
 
 Test(sim_call, retries_are_counted)
 {
-	uint64_t arrived[2];
+	uint64_t arrived[2] = {0};
 	const struct drpc_sim_result r =
 		run_text("name: t\nslo-p99: 1s\n" ONE_NODE "services:\n"
 			 "  a: {operations: {x: [call: {to: b.x, retries: 2, backoff: 10ms}]}}\n"
@@ -153,7 +153,7 @@ Test(sim_call, retries_are_counted)
 /* The user has given up, the service works on. */
 Test(sim_call, timeouts_leave_the_service_working)
 {
-	uint64_t arrived[2];
+	uint64_t arrived[2] = {0};
 	const struct drpc_sim_result r =
 		run_text("name: t\nslo-p99: 1s\n" ONE_NODE "services:\n"
 			 "  a: {operations: {x: [wait: 300ms, call: b.x]}}\n"
@@ -188,7 +188,7 @@ Test(sim_call, backoff_doubles)
 
 Test(sim_call, a_full_queue_refuses)
 {
-	uint64_t arrived[1];
+	uint64_t arrived[1] = {0};
 	/* A call a 10 ms, each takes 100 ms: 2 workers and 3 waiting, then 20 of 100 a second. */
 	const struct drpc_sim_result r =
 		run_text("name: t\nslo-p99: 1s\n" ONE_NODE "services:\n"
@@ -209,7 +209,7 @@ Test(sim_call, workers_that_are_not_held_serve_others)
 
 	for (int i = 0; i < 2; i++) {
 		char text[600];
-		uint64_t arrived[2];
+		uint64_t arrived[2] = {0};
 		struct drpc_sim_result r;
 
 		snprintf(
@@ -228,7 +228,7 @@ Test(sim_call, workers_that_are_not_held_serve_others)
 
 Test(sim_call, probabilities_and_shares)
 {
-	uint64_t arrived[3];
+	uint64_t arrived[3] = {0};
 
 	run_text(
 		"name: t\nslo-p99: 1s\n" ONE_NODE "services:\n"
