@@ -24,7 +24,6 @@
 #include "agent/monitor/cgroup_files.h"
 #include "agent/monitor/discover.h"
 #include "lib/util.h"
-#include "tests/lib/tap.h"
 
 #define PATH_BYTES 4096
 
@@ -350,14 +349,6 @@ bool cg_can_measure_latency(bool by_tracepoints)
 					 cg_can_trace(BPF_TRACE_RAW_TP, "sock_send_length")
 			       : cg_can_trace(BPF_TRACE_FEXIT, "tcp_recvmsg") &&
 					 cg_can_trace(BPF_TRACE_FEXIT, "tcp_sendmsg"));
-}
-
-void cg_no_latency(const char *what)
-{
-	if (cg_can_measure_latency(true) || cg_can_measure_latency(false))
-		tap_ok(false, "%s: the kernel has the hooks, and takes the latency programs", what);
-	else
-		tap_skip("this kernel lacks the hooks of the latency programs", what);
 }
 
 const char *cg_rung(const struct drpc_kernel *kernel, const char *need)

@@ -13,6 +13,7 @@
 
 #include "agent/monitor/kernel.h"
 #include "agent/monitor/sample.h"
+#include "tests/lib/tap.h"
 
 /* Finds the cgroup2 mount and makes the test's folder. Ends the program with a skip where this
  * cannot be done (not root, no cgroup2). */
@@ -72,7 +73,13 @@ bool cg_can_trace(enum bpf_attach_type type, const char *name);
 bool cg_can_measure_latency(bool by_tracepoints);
 
 /* The latency programs did not load: skips where the kernel lacks the hooks, fails where not. */
-void cg_no_latency(const char *what);
+static inline void cg_no_latency(const char *what)
+{
+	if (cg_can_measure_latency(true) || cg_can_measure_latency(false))
+		tap_ok(false, "%s: the kernel has the hooks, and takes the latency programs", what);
+	else
+		tap_skip("this kernel lacks the hooks of the latency programs", what);
+}
 
 /* The rung that holds for a need, "" for none. */
 const char *cg_rung(const struct drpc_kernel *kernel, const char *need);
