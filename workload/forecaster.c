@@ -55,7 +55,7 @@ struct drpc_forecaster_config drpc_forecaster_defaults(enum drpc_rnn_cell cell)
 		.hidden = 24,
 		.harmonics = 2,
 		.folds = 5,
-		.fold_members = 8,
+		.fold_members = 4,
 		.members = 8,
 		.epochs = 60,
 		.seed = 1,
@@ -262,8 +262,8 @@ static int fold_run(struct work *work, size_t k, size_t from, size_t to, struct 
 	if (err)
 		return err;
 	n = fold.part.n_look * H;
-	fold.linear = calloc(N_PENALTIES * n, sizeof(double));
-	fold.net = calloc(work->folds.looks * n, sizeof(double));
+	fold.linear = calloc(N_PENALTIES * n + 1, sizeof(double));
+	fold.net = calloc(work->folds.looks * n + 1, sizeof(double));
 	if (!fold.linear || !fold.net)
 		err = drpc_err(-ENOMEM, "forecast: %zu windows", n / H);
 	errors_of(work, &fold.part, NULL, NULL, 0, fold.persistence);
@@ -298,16 +298,15 @@ static double mean_of(const double *values, size_t n)
 	return sum;
 }
 
-/* Whether a is about as good as the best, b: the mean difference is within its standard error. */
+/* The one-standard-error rule: a's mean is no further above the best one's, b, than that one is unsure. */
 static bool about_as_good(const double *a, const double *b, size_t n)
 {
-	double mean = 0, var = 0;
+	const double best = mean_of(b, n);
+	double var = 0;
 
 	for (size_t i = 0; i < n; i++)
-		mean += (a[i] - b[i]) / (double)n;
-	for (size_t i = 0; i < n; i++)
-		var += (a[i] - b[i] - mean) * (a[i] - b[i] - mean) / (double)(n - 1);
-	return mean <= sqrt(var / (double)n);
+		var += (b[i] - best) * (b[i] - best) / (double)(n - 1);
+	return mean_of(a, n) <= best + sqrt(var / (double)n);
 }
 
 static void choose_ridge(struct work *work)
@@ -459,7 +458,7 @@ static int judge(struct work *work, const struct part *part)
 	const size_t n = part->n_look * H, looks = report->epochs / EVERY;
 	_cleanup_free_ double *ridge = calloc(n, sizeof(double));
 	_cleanup_free_ double *linear = calloc(n, sizeof(double));
-	_cleanup_free_ double *net = calloc(looks * n, sizeof(double));
+	_cleanup_free_ double *net = calloc(looks * n + 1, sizeof(double));
 	const double *last = net + (looks - 1) * n;
 	double lambdas[H];
 	int err = ridge && linear && net ? 0 : drpc_err(-ENOMEM, "forecast: %zu windows", n / H);
@@ -502,7 +501,7 @@ int drpc_forecaster_judge(const struct drpc_grid *grid, const struct drpc_foreca
 {
 	const size_t split = (size_t)((double)grid->steps * (1 - HELD_OUT));
 	struct work *work;
-	struct part part;
+	struct part part = {0};
 	int err;
 
 	if (config->folds < 2 || config->folds > MAX_FOLDS || config->fold_members < 1 ||

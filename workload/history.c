@@ -208,6 +208,8 @@ int drpc_history_limit(struct drpc_history *history, uint64_t bytes)
 	char sql[64];
 	int err = pragma(history, "PRAGMA page_size", &page_bytes);
 
+	if (!err && page_bytes <= 0)
+		err = drpc_err(-EIO, "%s: has no page size", history->path);
 	if (err)
 		return err;
 	snprintf(sql, sizeof(sql), "PRAGMA max_page_count = %lu",

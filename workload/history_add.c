@@ -36,6 +36,7 @@ static int id_of(const struct adder *adder, const char *table, const char *name,
 {
 	const struct drpc_history *history = adder->history;
 	sqlite3_stmt *stmt = NULL;
+	int64_t id = 0;
 	char sql[96];
 	int err, code;
 
@@ -47,12 +48,13 @@ static int id_of(const struct adder *adder, const char *table, const char *name,
 		sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
 		code = sqlite3_step(stmt);
 		if (code == SQLITE_ROW)
-			*ret = sqlite3_column_int64(stmt, 0);
+			id = sqlite3_column_int64(stmt, 0);
 		sqlite3_finalize(stmt);
 		if (code != (pass ? SQLITE_ROW : SQLITE_DONE))
 			return history_fail(history, code, "add to it");
 		snprintf(sql, sizeof(sql), "SELECT id FROM %s WHERE name = ?1", table);
 	}
+	*ret = id;
 	return 0;
 }
 

@@ -349,10 +349,10 @@ static int take_line(struct reader *reader, char *line)
 
 static int read_lines(struct reader *reader, FILE *file)
 {
-	char line[DRPC_TRACE_LINE_BYTES];
+	char line[DRPC_TRACE_LINE_BYTES] = {0};
 	int err = 0;
 
-	/* fgets() does not say how much it read where there are NUL bytes; getline() knows no bound. */
+	/* fgets() does not tell NUL bytes, getline() knows no bound. */
 	while (!err) {
 		size_t len = 0;
 		int c;

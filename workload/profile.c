@@ -17,6 +17,8 @@
 #define STEPS	   6000
 #define LR	   5e-3
 #define MAX_POINTS 100000
+/* A fall of less than this share of the curve's height is the network's, not the profile's. */
+#define FALL_SHARE 0.005
 #define INPUTS	   2
 
 /*
@@ -145,7 +147,7 @@ static void tabulate(struct trainer *t, struct drpc_profile *p)
 		top = fmax(top, p->curve[i]);
 		p->envelope[i] = top;
 	}
-	p->monotone = p->worst_fall <= 1e-4 * (top - p->curve[0]);
+	p->monotone = p->worst_fall <= FALL_SHARE * (top - p->curve[0]);
 }
 
 static int check_points(const double *load, const double *utilisation, size_t n,

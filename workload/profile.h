@@ -21,9 +21,9 @@ struct drpc_profile {
 	double envelope[DRPC_PROFILE_GRID +
 			1]; /* over loads that are even in their transformed scale */
 	double curve[DRPC_PROFILE_GRID + 1]; /* the fitted curve there */
-	bool monotone;			     /* the curve never falls by more than rounding */
-	double worst_fall;		     /* how far it does, in utilisation */
-	double rmse;			     /* at the points, in utilisation */
+	bool monotone;	   /* the curve never falls by more than 0.5 % of its height */
+	double worst_fall; /* how far it does, in utilisation */
+	double rmse;	   /* at the points, in utilisation */
 	double worst_error;
 };
 

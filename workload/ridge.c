@@ -232,8 +232,10 @@ int drpc_ridge_solve(struct drpc_ridge_system *s, const double *lambdas, struct 
 	ridge.mean = calloc(p, sizeof(double));
 	ridge.scale = calloc(p, sizeof(double));
 	ridge.weight = calloc((p + 1) * horizons, sizeof(double));
-	if (!weight || !ridge.mean || !ridge.scale || !ridge.weight)
-		err = drpc_err(-ENOMEM, "ridge: %zu inputs", p);
+	if (!weight || !ridge.mean || !ridge.scale || !ridge.weight) {
+		drpc_ridge_done(&ridge);
+		return drpc_err(-ENOMEM, "ridge: %zu inputs", p);
+	}
 	for (size_t h = 0; !err && h < horizons; h++) {
 		if (h == 0 || lambdas[h] != lambdas[h - 1])
 			err = factor(s, lambdas[h]);
@@ -260,7 +262,8 @@ void drpc_ridge_run(const struct drpc_ridge *ridge, const struct drpc_grid *grid
 		    double *ret)
 {
 	const size_t p = ridge->inputs, horizons = ridge->spec.horizons;
-	double x[1 + DRPC_GRID_MAX_COLUMNS * DRPC_RIDGE_MAX_LAGS + 2 * DRPC_RIDGE_MAX_HARMONICS];
+	double x[1 + DRPC_GRID_MAX_COLUMNS * DRPC_RIDGE_MAX_LAGS + 2 * DRPC_RIDGE_MAX_HARMONICS] = {
+		0};
 
 	fill_inputs(grid, &ridge->spec, anchor, x);
 	for (size_t h = 0; h < horizons; h++)

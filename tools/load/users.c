@@ -13,7 +13,7 @@ static int add_ratio(struct drpc_workload *workload, const struct drpc_user_mix 
 {
 	struct drpc_load_ratio *more =
 		reallocarray(workload->ratios, workload->ratio_count + 1, sizeof(*more));
-	double *shares = calloc(mix->types, sizeof(*shares));
+	double *shares = calloc(DRPC_USERS_MAX_TYPES, sizeof(*shares));
 
 	if (more)
 		workload->ratios = more;
