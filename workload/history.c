@@ -205,14 +205,14 @@ bool drpc_history_is(const char *path)
 int drpc_history_limit(struct drpc_history *history, uint64_t bytes)
 {
 	int64_t page_bytes = 0, pages = 0;
+	uint64_t page;
 	char sql[64];
 	int err = pragma(history, "PRAGMA page_size", &page_bytes);
 
-	if (!err && page_bytes <= 0)
-		err = drpc_err(-EIO, "%s: has no page size", history->path);
 	if (err)
 		return err;
+	page = page_bytes > 0 ? (uint64_t)page_bytes : 4096;
 	snprintf(sql, sizeof(sql), "PRAGMA max_page_count = %lu",
-		 (unsigned long)DRPC_MAX(bytes / (uint64_t)page_bytes, 1));
+		 (unsigned long)DRPC_MAX(bytes / page, 1));
 	return pragma(history, sql, &pages);
 }

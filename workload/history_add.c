@@ -209,7 +209,7 @@ int drpc_history_add(struct drpc_history *history, const struct drpc_series *ser
 		     struct drpc_history_report *ret)
 {
 	struct adder adder = {.history = history, .default_name = series->name};
-	const char *names[DRPC_SERIES_MAX_COLUMNS];
+	const char *names[DRPC_SERIES_MAX_COLUMNS] = {NULL};
 	int err;
 
 	if (!series->name[0])

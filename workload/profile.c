@@ -16,7 +16,8 @@
 #define WIDTH	   24
 #define STEPS	   6000
 #define LR	   5e-3
-#define MAX_POINTS 100000
+#define MAX_POINTS 10000
+#define BETWEEN	   4 /* points put in between two measured ones */
 /* A fall of less than this share of the curve's height is the network's, not the profile's. */
 #define FALL_SHARE 0.005
 #define INPUTS	   2
@@ -173,38 +174,92 @@ static int check_points(const double *load, const double *utilisation, size_t n,
 	return 0;
 }
 
+struct point {
+	double load, utilisation;
+};
+
+static int compare_load(const void *a, const void *b)
+{
+	const double x = ((const struct point *)a)->load, y = ((const struct point *)b)->load;
+
+	return (x > y) - (x < y);
+}
+
+static size_t add_sample(const struct drpc_profile *p, struct trainer *t, size_t row, double load,
+			 double utilisation)
+{
+	fill_inputs(p, load, t->x + row * INPUTS);
+	t->y[row] = (float)((utilisation - t->offset) * t->scale);
+	return row + 1;
+}
+
+/*
+ * The measured points, and points on the straight lines in between: where nothing was measured the
+ * curve has no reason to swing. Returns how many.
+ */
+static size_t fill_samples(const struct drpc_profile *p, struct trainer *t,
+			   const struct point *points, size_t n)
+{
+	size_t rows = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct point *to = &points[i], *from = i ? to - 1 : to;
+		const double low = grid_of(p, from->load), high = grid_of(p, to->load);
+
+		for (size_t k = 1; k <= BETWEEN && high > low; k++) {
+			const double load =
+				load_of(p, low + (high - low) * (double)k / (BETWEEN + 1));
+			const double part = (load - from->load) / (to->load - from->load);
+
+			rows = add_sample(p, t, rows, load,
+					  from->utilisation +
+						  part * (to->utilisation - from->utilisation));
+		}
+		rows = add_sample(p, t, rows, to->load, to->utilisation);
+	}
+	return rows;
+}
+
+static void measure_fit(struct drpc_profile *p, const struct point *points, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const double off =
+			drpc_profile_utilisation(p, points[i].load) - points[i].utilisation;
+
+		p->rmse += off * off / (double)n;
+		p->worst_error = fmax(p->worst_error, fabs(off));
+	}
+	p->rmse = sqrt(p->rmse);
+}
+
 int drpc_profile_fit(const double *load, const double *utilisation, size_t n, uint64_t seed,
 		     struct drpc_profile *ret)
 {
 	struct drpc_profile profile = {0};
-	struct trainer trainer = {0};
-	double mean = 0, var = 0;
+	struct trainer trainer = {.scale = 1};
+	_cleanup_free_ struct point *points = NULL;
+	double var = 0;
 	int err = check_points(load, utilisation, n, &profile);
 
-	if (!err)
-		err = trainer_init(&trainer, n, seed);
-	for (size_t i = 0; i < n; i++)
-		mean += utilisation[i] / (double)n;
-	for (size_t i = 0; i < n; i++)
-		var += pow(utilisation[i] - mean, 2) / (double)n;
-	trainer.offset = mean;
-	trainer.scale = var > 0 ? 1 / sqrt(var) : 1;
-	for (size_t i = 0; !err && i < n; i++) {
-		fill_inputs(&profile, load[i], trainer.x + i * INPUTS);
-		trainer.y[i] = (float)((utilisation[i] - mean) * trainer.scale);
+	if (err)
+		return err;
+	points = calloc(n, sizeof(*points));
+	if (!points)
+		return drpc_err(-ENOMEM, "profile: %zu points", n);
+	for (size_t i = 0; i < n; i++) {
+		points[i] = (struct point){load[i], utilisation[i]};
+		trainer.offset += utilisation[i] / (double)n;
 	}
+	for (size_t i = 0; i < n; i++)
+		var += pow(utilisation[i] - trainer.offset, 2) / (double)n;
+	trainer.scale = var > 0 ? 1 / sqrt(var) : 1;
+	qsort(points, n, sizeof(*points), compare_load);
+	err = trainer_init(&trainer, n * (BETWEEN + 1), seed);
 	if (!err)
-		err = train(&trainer, n);
+		err = train(&trainer, fill_samples(&profile, &trainer, points, n));
 	if (!err) {
 		tabulate(&trainer, &profile);
-		for (size_t i = 0; i < n; i++) {
-			const double off =
-				drpc_profile_utilisation(&profile, load[i]) - utilisation[i];
-
-			profile.rmse += off * off / (double)n;
-			profile.worst_error = fmax(profile.worst_error, fabs(off));
-		}
-		profile.rmse = sqrt(profile.rmse);
+		measure_fit(&profile, points, n);
 		*ret = profile;
 	}
 	trainer_done(&trainer);

@@ -59,6 +59,27 @@ Test(options, path_and_equals_signs_in_urls)
 	cr_expect_eq(options.workload.requests[0].weight, 1);
 }
 
+Test(options, user_types_without_a_mix_file)
+{
+	cr_assert_eq(parse("--rate 5 --users query=3/50,buyer=1;60:query=1,buyer=1 "
+			   "query=http://127.0.0.1/search 2=http://127.0.0.1/"),
+		     0);
+	cr_assert_eq(options.workload.class_count, 2);
+	cr_expect_str_eq(options.workload.classes[1].name, "buyer");
+	cr_expect_eq(options.workload.classes[0].users, 50);
+	cr_expect_eq(options.workload.classes[1].users, 1000);
+	/* query: its own and the common one; buyer: the common one. */
+	cr_expect_eq(options.workload.classes[0].weight_sum, 3);
+	cr_expect_eq(options.workload.classes[1].weight_sum, 2);
+	cr_expect_eq(options.workload.ratio_count, 2);
+	cr_expect_float_eq(options.workload.ratios[0].shares[0], 0.75, 1e-12);
+	cr_expect_eq(options.workload.ratios[1].at_s, 60);
+	cr_expect_eq(parse("--rate 5 --users query=1,buyer=1 query=http://127.0.0.1/"), -EINVAL,
+		     "nothing for buyers");
+	cr_expect_eq(parse("--rate 5 --users query http://127.0.0.1/"), -EINVAL);
+	cr_expect_eq(parse("--rate 5 --users a=1 --mix x http://127.0.0.1/"), -EINVAL);
+}
+
 Test(options, wrong_usage)
 {
 	static const char *const bad[] = {
