@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "nn/blas.h"
+#include "nn/floats.h"
 
 #define OUTPUTS	      DRPC_OUT_COUNT
 /* A feature that hardly moves is not blown up. */
@@ -65,14 +66,6 @@ static int check_config(const struct drpc_imitation_config *c)
 	return drpc_adam_check(&adam, "imitation");
 }
 
-static float *take(float **at, size_t floats)
-{
-	float *begin = *at;
-
-	*at += (floats + 15) / 16 * 16;
-	return begin;
-}
-
 static int imitation_allocate(struct drpc_imitation *im)
 {
 	const struct drpc_imitation_config *c = &im->config;
@@ -91,18 +84,9 @@ static int imitation_allocate(struct drpc_imitation *im)
 	float **const parts[] = {&im->params,	      &im->m,	    &im->v, &im->grads, &im->keep,
 				 &im->features,	      &im->outputs, &im->x, &im->y,	&im->dy,
 				 (float **)&im->order};
-	size_t floats = 0;
-	float *at;
 
-	for (size_t i = 0; i < DRPC_ARRAY_SIZE(sizes); i++)
-		floats += (sizes[i] + 15) / 16 * 16;
-	at = aligned_alloc(64, floats * sizeof(*at));
-	if (!at)
+	if (drpc_floats_new(DRPC_ARRAY_SIZE(sizes), sizes, parts, &im->allocation) < 0)
 		return drpc_err(-ENOMEM, "imitation: %zu pairs", c->capacity);
-	memset(at, 0, floats * sizeof(*at));
-	im->allocation = at;
-	for (size_t i = 0; i < DRPC_ARRAY_SIZE(sizes); i++)
-		*parts[i] = take(&at, sizes[i]);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "nn/blas.h"
+#include "nn/floats.h"
 #include "nn/mlp.h"
 #include "nn/optim.h"
 #include "nn/rnn.h"
@@ -88,20 +89,9 @@ static int predictor_allocate(struct drpc_predictor *p)
 				c->batch * c->hidden};
 	float **const parts[] = {&p->params, &p->m, &p->v,  &p->grads, &p->keep,
 				 &p->x,	     &p->y, &p->dy, &p->dlast};
-	size_t floats = 0;
-	float *at;
 
-	for (size_t i = 0; i < DRPC_ARRAY_SIZE(sizes); i++)
-		floats += (sizes[i] + 15) / 16 * 16;
-	at = aligned_alloc(64, floats * sizeof(*at));
-	if (!at)
-		return drpc_err(-ENOMEM, "predictor: %zu numbers", floats);
-	memset(at, 0, floats * sizeof(*at));
-	p->allocation = at;
-	for (size_t i = 0; i < DRPC_ARRAY_SIZE(sizes); i++) {
-		*parts[i] = at;
-		at += (sizes[i] + 15) / 16 * 16;
-	}
+	if (drpc_floats_new(DRPC_ARRAY_SIZE(sizes), sizes, parts, &p->allocation) < 0)
+		return drpc_err(-ENOMEM, "predictor: %zu parameters", n);
 	return 0;
 }
 
