@@ -15,7 +15,7 @@ plain = $(patsubst tests/$(1)/%.c,$(OUT)/tests/$(1)-%,$(wildcard tests/$(1)/*.c)
 THREAD_BINS := $(call plain,thread)
 BPF_BINS := $(call plain,bpf)
 
-TEST_ARCS := $(call live,cli bench simcli testbed load teacher agent sim workload nn lib)
+TEST_ARCS := $(call live,cli bench simcli testbed load policies teacher agent sim workload nn lib)
 TEST_PKGS := $(AGENT_PKGS) criterion openblas sqlite3
 
 # $(1) name below $(OUT)/tests, $(2) sources
@@ -37,8 +37,13 @@ $(OUT)/tests/probe: $(call objs,tests/lib/probe.c)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(call pkg_libs,json-c)
 
+# The simulator's CPUs against the kernel's, in the virtual machine (tests/vm/suite/sim-cfs.sh).
+$(OUT)/tests/sim-cfs: $(call objs,tests/vm/cfs.c) $(call arcs,sim lib)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(call pkg_libs,yaml-0.1) -lm
+
 .PHONY: unit-bins bpf-bins thread-bins probe
-probe: deps-test $(OUT)/tests/probe
+probe: deps-test $(OUT)/tests/probe $(OUT)/tests/sim-cfs
 unit-bins: deps-test $(UNIT_BINS)
 bpf-bins: deps-test $(BPF_BINS)
 thread-bins: deps-test $(THREAD_BINS)
