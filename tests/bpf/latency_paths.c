@@ -337,7 +337,7 @@ int main(void)
 	cg_make("srv");
 	kernel = cg_open((struct drpc_kernel_options){.latency = true});
 	if (!kernel) {
-		tap_skip("the latency programs do not load on this kernel", "I/O paths");
+		cg_no_latency("I/O paths");
 		return tap_done();
 	}
 	cg_show(kernel);
