@@ -172,7 +172,8 @@ static void print_json(const struct arguments *a, const struct drpc_forecaster_r
 	add_list(object, "persistence_minmax", r->errors.persistence, square);
 	add_list(object, "seasonal_fraction", r->errors.seasonal, 1);
 	add_list(object, "ridge_fraction", r->errors.ridge, 1);
-	printf("%s\n", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+	printf("%s\n", json_object_to_json_string_ext(
+			       object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(object);
 }
 
