@@ -9,10 +9,11 @@ SRC_cli   := $(filter-out tools/drpc/main.c,$(wildcard tools/drpc/*.c))
 SRC_testbed := $(filter-out tools/testbed/main.c,$(wildcard tools/testbed/*.c))
 SRC_workload := $(wildcard workload/*.c)
 SRC_sim   := $(wildcard sim/*.c)
+SRC_policies := $(wildcard sim/policies/*.c)
 SRC_simcli := $(filter-out tools/sim/main.c,$(wildcard tools/sim/*.c))
 SRC_load  := $(filter-out tools/load/main.c,$(wildcard tools/load/*.c))
 SRC_bench := $(filter-out tools/bench/main.c,$(wildcard tools/bench/*.c))
-ARCHIVES  := lib nn teacher agent cli testbed load sim simcli workload bench
+ARCHIVES  := lib nn teacher agent cli testbed load sim policies simcli workload bench
 
 # --- kernels: one source per instruction set, chosen at run time (nn/isa.h) ---------------------
 # Under the sanitizers -O3 takes minutes of compilation for nothing, and no fuzz target comes here.
@@ -24,7 +25,7 @@ CFLAGS_nn_isa_avx512 := $(KERNEL_OPT) -mavx512f -mavx512bw -mavx512dq -mavx512vl
 endif
 
 # The simulator gives the same bits everywhere: no fused multiply-add where a processor has one.
-$(foreach f,$(SRC_sim:%.c=%),$(eval CFLAGS_$(subst /,_,$(f)) := -ffp-contract=off))
+$(foreach f,$(patsubst %.c,%,$(SRC_sim) $(SRC_policies)),$(eval CFLAGS_$(subst /,_,$(f)) := -ffp-contract=off))
 
 # --- programs: name → main, archives in link order, pkg-config modules --------------------------
 PROGRAMS := drpc-agent drpc-teacher drpc drpc-load drpc-testbed drpc-sim drpc-bench
@@ -56,7 +57,7 @@ LDFLAGS_drpc-testbed := $(if $(filter release,$(BUILD)),-static-pie -Xlinker --n
 $(OUT)/drpc-testbed: LDFLAGS := $(filter-out -pie,$(LDFLAGS))
 
 MAIN_drpc-sim := tools/sim/main.c
-ARCS_drpc-sim := simcli load teacher sim workload nn lib
+ARCS_drpc-sim := simcli load policies teacher agent sim workload nn lib
 PKGS_drpc-sim := openblas json-c yaml-0.1 libcrypto sqlite3
 
 MAIN_drpc-bench := tools/bench/main.c

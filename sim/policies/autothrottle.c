@@ -136,7 +136,7 @@ static void autothrottle_destroy(void *self)
 	free(a);
 }
 
-static int prepare(struct autothrottle *a, struct drpc_sim *sim, uint64_t seed)
+static int prepare(struct autothrottle *a, struct drpc_sim *sim)
 {
 	a->n = drpc_sim_service_count(sim);
 	a->captains = calloc(a->n, sizeof(*a->captains));
@@ -163,7 +163,7 @@ static int autothrottle_create(struct drpc_sim *sim, const struct drpc_sim_param
 	if (!err)
 		err = drpc_sim_store_open(params, KIND, &a->store);
 	if (!err)
-		err = prepare(a, sim, params->seed);
+		err = prepare(a, sim);
 	if (!err) {
 		a->explores = a->store.learn && a->tower.n < FIRST_SAMPLES;
 		a->explore = a->store.learn ? EXPLORE : 0;

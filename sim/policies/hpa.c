@@ -36,6 +36,11 @@ uint32_t drpc_hpa_desired(uint32_t current, uint32_t measured, double utilisatio
 	return (uint32_t)ceil(whole * current - 1e-9);
 }
 
+void drpc_hpa_start(struct drpc_hpa_history *history, uint32_t replicas)
+{
+	*history = (struct drpc_hpa_history){.desired = {replicas}, .n = 1};
+}
+
 uint32_t drpc_hpa_next(struct drpc_hpa_history *history, uint32_t current, uint32_t desired)
 {
 	const uint32_t most = DRPC_MAX(2 * current, current + 4);
@@ -84,8 +89,10 @@ static int make(struct drpc_sim *sim, double target, void **ret)
 		hpa_destroy(h);
 		return -ENOMEM;
 	}
-	for (uint32_t i = 0; i < drpc_sim_service_count(sim); i++)
+	for (uint32_t i = 0; i < drpc_sim_service_count(sim); i++) {
 		h->wanted[i] = drpc_sim_spec(sim, i)->replicas;
+		drpc_hpa_start(&h->histories[i], h->wanted[i]);
+	}
 	*ret = h;
 	return 0;
 }
@@ -127,7 +134,8 @@ static int tuned_create(struct drpc_sim *sim, const struct drpc_sim_params *para
 	if (err)
 		return err;
 	if (!store.found || store.model.n_weights != 1)
-		err = drpc_err(-EINVAL, "hpa-tuned: expected model=FILE as drpc-sim tune writes it");
+		err = drpc_err(-EINVAL,
+			       "hpa-tuned: expected model=FILE as drpc-sim tune writes it");
 	else
 		err = make(sim, (double)store.model.weights[0], ret);
 	drpc_sim_store_done(&store);

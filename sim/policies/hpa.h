@@ -21,11 +21,14 @@
  */
 uint32_t drpc_hpa_desired(uint32_t current, uint32_t measured, double utilisation, double target);
 
-/* Recommendations of the last five minutes, newest at (n - 1) modulo the ring. */
+/* Recommendations of the last five minutes, newest at (n - 1) modulo the ring. What stands at the
+ * start counts as recommended then. */
 struct drpc_hpa_history {
 	uint32_t desired[DRPC_HPA_HISTORY];
 	uint64_t n;
 };
+
+void drpc_hpa_start(struct drpc_hpa_history *history, uint32_t replicas);
 
 /* What is done about it: up at most max(2x, +4), down to the largest of the last five minutes. */
 uint32_t drpc_hpa_next(struct drpc_hpa_history *history, uint32_t current, uint32_t desired);

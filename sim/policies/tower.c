@@ -125,8 +125,7 @@ static void net_learn(struct net *net, struct net *squares, double x, int action
 	const double error = net_cost(net, x, action, hidden) - cost;
 
 	for (size_t k = 0; k < DRPC_TOWER_HIDDEN; k++) {
-		const double back =
-			error * net->w2[action][k] * (1 - hidden[k] * hidden[k]);
+		const double back = error * net->w2[action][k] * (1 - hidden[k] * hidden[k]);
 
 		move(&net->w2[action][k], &squares->w2[action][k], error * hidden[k]);
 		move(&net->w1[k], &squares->w1[k], back * x);
@@ -192,8 +191,7 @@ static int best_of(struct drpc_tower *tower, const struct case_ *cases, size_t n
 		return err;
 	/* Only what was tried: nothing is known of the others. */
 	for (size_t i = 0; i < n; i++) {
-		const double cost =
-			net_cost(net, scaled(&rates, rps), cases[i].action, hidden);
+		const double cost = net_cost(net, scaled(&rates, rps), cases[i].action, hidden);
 
 		if (cost < least) {
 			least = cost;
