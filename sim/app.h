@@ -99,6 +99,7 @@ struct drpc_sim_app {
 	struct drpc_sim_node *nodes;
 	uint32_t n_nodes;
 	struct drpc_sim_dist network; /* one way, between two services; mean 0 for none */
+	double cfs_tick_ns;	      /* of the scheduler; 0: bandwidth is kept to the letter */
 	double cpu_overcommit;	      /* Σ CPU limits on a node may be so many times its cores */
 	double restart_ns, restart_max_ns; /* before a killed replica starts again; doubles */
 

@@ -203,6 +203,7 @@ static const struct app_key node_keys[] = {
 
 static const struct app_key cluster_keys[] = {
 	{"network", APP_DIST, CLUSTER(network), true, 0},
+	{"cfs-tick", APP_TIME, CLUSTER(cfs_tick_ns), true, 0},
 	{"cpu-overcommit", APP_FACTOR, CLUSTER(cpu_overcommit), false, NAN},
 	{"restart", APP_TIME, CLUSTER(restart_ns), false, NAN},
 	{"restart-max", APP_TIME, CLUSTER(restart_max_ns), false, NAN},
@@ -293,6 +294,7 @@ static int read_cluster(struct drpc_yaml *y, struct drpc_sim_app *app, const yam
 	app->nodes = NULL;
 	app->n_nodes = 0;
 	app->network = drpc_sim_constant(0.0);
+	app->cfs_tick_ns = 0.0;
 	app->cpu_overcommit = 1.0;
 	app->restart_ns = 1e9;
 	app->restart_max_ns = 300e9;

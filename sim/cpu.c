@@ -11,14 +11,18 @@
  * Bandwidth control as in kernel/sched/fair.c: the pool gets a quota at each end of a period, up to
  * quota + burst; what runs takes from it; when it is empty all stop until the period ends, which
  * counts as a throttled one. The timer stops after a whole idle period, so that idle time fills the
- * pool by two quotas at most, and nr_periods counts the periods in which it ran. The slices in which
- * the kernel's CPUs take from the pool are not modelled: see docs/simulator.md, limits.
+ * pool by two quotas at most, and nr_periods counts the periods in which it ran.
+ *
+ * With a scheduler's tick (`cfs-tick`): an empty pool is noticed at a tick, half of one late in the
+ * mean, on each CPU that runs; what was used meanwhile is a debt that the next quota pays. And what a
+ * CPU has left of its last slice when it becomes idle it keeps, up to a millisecond.
  */
 #include <math.h>
 
 #include "lib/util.h"
 #include "sim/internal.h"
 
+#define KEPT_NS 1e6 /* min_cfs_rq_runtime */
 #define HALF_NS 0.5 /* of work: an event's time is a whole number of ns */
 
 static void mark_dirty(struct drpc_sim *sim, uint32_t replica)
@@ -92,7 +96,8 @@ static void roll_periods(struct sim_replica *r, uint64_t now)
 
 		r->periods++;
 		r->throttled_periods += r->throttled;
-		r->runtime_ns = fmin(r->runtime_ns + r->quota_ns, r->quota_ns + r->burst_ns);
+		r->runtime_ns =
+			fmin(r->runtime_ns + r->quota_ns, r->quota_ns + r->burst_ns + r->kept_ns);
 		if (r->runtime_ns > HALF_NS)
 			r->throttled = false;
 		r->used = r->n_jobs > 0;
@@ -141,8 +146,8 @@ static void schedule(struct drpc_sim *sim, uint32_t replica)
 		const double left = (double)(r->boundary_ns - sim->now_ns);
 
 		dt = dt < left ? dt : left;
-		if (dt * rate > r->runtime_ns)
-			dt = r->runtime_ns / rate;
+		if (dt * rate > r->runtime_ns + r->overrun_ns)
+			dt = (r->runtime_ns + r->overrun_ns) / rate;
 	}
 	drpc_simq_set(&sim->queue, handle, sim->now_ns + (uint64_t)(dt + 0.999));
 }
@@ -228,13 +233,15 @@ static void settle_demand(struct drpc_sim *sim, uint32_t replica)
 	struct sim_replica *r = &sim->replicas[replica];
 	struct sim_node *node = &sim->nodes[r->node];
 	const uint32_t cores = (uint32_t)sim->app->nodes[r->node].cpu_cores;
+	const uint32_t running = DRPC_MIN(r->n_jobs, DRPC_MAX(cores, 1u));
 	uint32_t demand;
 
-	if (r->quota && !r->throttled && r->n_jobs && r->runtime_ns <= HALF_NS)
+	r->overrun_ns = 0.5 * sim->app->cfs_tick_ns * running;
+	if (r->quota && !r->throttled && r->n_jobs && r->runtime_ns <= HALF_NS - r->overrun_ns)
 		r->throttled = true;
 	if (!r->n_jobs)
 		r->v = 0.0;
-	demand = r->throttled ? 0 : DRPC_MIN(r->n_jobs, DRPC_MAX(cores, 1u));
+	demand = r->throttled ? 0 : running;
 	node->demand += demand - r->demand;
 	r->demand = demand;
 	if ((r->active_at != SIM_NONE) != (demand > 0))
@@ -308,6 +315,7 @@ void sim_cpu_limit(struct drpc_sim *sim, uint32_t replica, double cores, double 
 
 		r->quota_ns = cores * (double)SIM_PERIOD_NS;
 		r->burst_ns = burst_ns;
+		r->kept_ns = sim->app->cfs_tick_ns > 0.0 ? KEPT_NS : 0.0;
 		r->runtime_ns = fmin(debt + r->quota_ns, r->quota_ns + burst_ns);
 		r->quota = true;
 		if (r->n_jobs)

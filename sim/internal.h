@@ -86,6 +86,8 @@ struct sim_replica {
 	bool dirty, quota, throttled, timer, used, sampled_throttled;
 	uint8_t state;
 	double quota_ns, burst_ns, runtime_ns;
+	double kept_ns;	      /* of what is left at a period's end, beside the burst */
+	double overrun_ns;    /* how far runtime may fall below 0 before it is noticed */
 	uint64_t boundary_ns; /* the next end of a period, while `timer` */
 	uint64_t phase_ns;
 	uint32_t active_at; /* in its node's list of those that run */

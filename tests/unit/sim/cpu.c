@@ -169,3 +169,21 @@ Test(sim_cpu, shares_are_of_groups_and_nobody_gets_more_than_it_can_use)
 	drpc_sim_free(&sim);
 	drpc_sim_app_free(&app);
 }
+
+/* With a tick of 4 ms 2 ms more are run before the empty pool is noticed, and paid back: 1.000-1.022,
+ * 1.100-1.120 (20 - 2, and 2 again), and the last 8 ms of the 50 from 1.200 on. */
+Test(sim_cpu, a_tick_notices_late_and_the_debt_is_paid)
+{
+	struct drpc_sim_app *app;
+	struct drpc_sim *sim = begin(
+		"name: t\nslo-p99: 1s\n"
+		"cluster: {nodes: [{cpu: 8, memory: 8Gi}], cfs-tick: 4ms}\nservices:\n"
+		"  s: {cpu: 200m, operations: {x: [cpu: 50ms]}}\nrequests: {all: {to: s.x}}\n",
+		&app);
+
+	assert_one_took(sim, 1.95, 208.0);
+	/* The pool had 10 ms left, and kept 1 beyond the quota: 23, 18 + 2, and 7. */
+	assert_one_took(sim, 2.95, 207.0);
+	drpc_sim_free(&sim);
+	drpc_sim_app_free(&app);
+}
