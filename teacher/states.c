@@ -223,16 +223,16 @@ static int read_all(struct reader *reader, FILE *file, struct drpc_states *state
 
 int drpc_states_load(const char *path, struct drpc_states *states)
 {
-	_cleanup_fclose_ FILE *file = fopen(path, "re");
 	_cleanup_free_ struct reader *reader = calloc(1, sizeof(*reader));
+	_cleanup_fclose_ FILE *file = reader ? fopen(path, "re") : NULL;
 	const size_t count = states->count;
 	const uint32_t group_count = states->group_count;
 	int r;
 
-	if (!file)
-		return drpc_err(-errno, "states: cannot read '%s'", path);
 	if (!reader)
 		return -ENOMEM;
+	if (!file)
+		return drpc_err(-errno, "states: cannot read '%s'", path);
 	reader->path = path;
 	reader->first_group = group_count;
 	r = read_all(reader, file, states);
