@@ -173,7 +173,7 @@ static int simulate(const struct scenario *sc, double work_ns, struct measured *
 
 		err = drpc_sim_new(app, &config, &sim);
 		if (!err)
-			err = drpc_sim_run(sim, (uint64_t)(piece.duration_s * 2e9));
+			err = drpc_sim_run(sim, (uint64_t)(piece.duration_s * 4e9));
 		if (!err) {
 			const struct drpc_sim_cpu_stat stat = drpc_sim_cpu_stat(sim, 0);
 

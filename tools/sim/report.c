@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "lib/util.h"
 #include "tools/sim/sim.h"
@@ -81,8 +82,12 @@ struct json_object *sim_result_json(const struct sim_case *c, const struct drpc_
 	add_count(o, "requests", r->arrived);
 	add(o, "success_rps", success_rps(r));
 	add(o, "failure_rate", failure_rate(r));
-	for (size_t i = 0; i < DRPC_ARRAY_SIZE(figures); i++)
-		add(o, figures[i].name, *(const double *)((const char *)r + figures[i].offset));
+	for (size_t i = 0; i < DRPC_ARRAY_SIZE(figures); i++) {
+		double value;
+
+		memcpy(&value, (const char *)r + figures[i].offset, sizeof(value));
+		add(o, figures[i].name, value);
+	}
 	add_count(o, "failed_error", r->failures[DRPC_SIM_FAILED_ERROR]);
 	add_count(o, "failed_timeout", r->failures[DRPC_SIM_FAILED_TIMEOUT]);
 	add_count(o, "failed_refused", r->failures[DRPC_SIM_FAILED_REFUSED]);
