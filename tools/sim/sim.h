@@ -3,8 +3,8 @@
 #pragma once
 
 #include "sim/sim.h"
-#include "tools/load/schedule.h"
 
+struct drpc_schedule;
 struct json_object;
 
 /* Each gets its own arguments, argv[0] being its name; returns an exit status: 0 done, 1 failed,
@@ -17,9 +17,12 @@ struct sim_command {
 
 int sim_check(int argc, char **argv);
 int sim_evaluate(int argc, char **argv);
+int sim_compare(int argc, char **argv);
+int sim_tune(int argc, char **argv);
 int sim_forecast(int argc, char **argv);
 int sim_import(int argc, char **argv);
 int sim_generate(int argc, char **argv);
+int sim_train(int argc, char **argv);
 
 /* --- policies.c --------------------------------------------------------------------------------- */
 
@@ -46,6 +49,9 @@ void sim_result_print(const struct sim_case *c, const struct drpc_sim_result *r)
 
 /* A schedule's pieces as the simulator takes them; the caller frees. NULL without memory. */
 struct drpc_sim_piece *sim_pieces(const struct drpc_schedule *schedule);
+
+/* The rates of a file, one line a second; the caller frees. Returns what drpc_schedule_load() does. */
+int sim_trace_pieces(const char *path, struct drpc_sim_piece **ret, size_t *ret_n);
 
 /*
  * Weights of the request classes from `query=60,buyer=25`; those not named get none. The caller

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+/* `drpc-sim tune`: trains the policies that learn, on the training traces alone. */
+#include <argp.h>
+#include <errno.h>
+#include <json-c/json.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "lib/log.h"
+#include "lib/util.h"
+#include "nn/model_file.h"
+#include "sim/policies/policies.h"
+#include "tools/sim/contest.h"
+#include "tools/sim/pool.h"
+#include "tools/sim/sim.h"
+#include "tools/sim/suite.h"
+
+#define SEED_FIRST	 1000001 /* of the simulations; those that judge have others */
+#define DEFAULT_EPISODES 100
+#define TARGETS		 9
+#define TARGET_FIRST	 0.40
+#define TARGET_STEP	 0.05
+#define MISSED_MOST	 0.01 /* of the requests, for a target to be right */
+#define POLICIES_MAX	 16
+
+enum { KEY_MODELS = 0x100, KEY_JOBS };
+
+struct arguments {
+	const char *app, *cluster, *policies, *models;
+	double seconds;
+	size_t episodes, jobs;
+};
+
+/* Of one run of one target. */
+struct outcome {
+	double cores, missed;
+	bool there;
+};
+
+struct tuning {
+	const struct arguments *arguments;
+	struct drpc_sim_app *app;
+	struct sim_suite suite;
+	const struct sim_contestant *learners[POLICIES_MAX];
+	size_t n_learners;
+	bool hpa;
+	struct outcome *outcomes; /* shared: TARGETS × traces */
+};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct arguments *a = state->input;
+	char *end = arg;
+	double value = 0;
+
+	if (key == 'S' || key == 'e' || key == KEY_JOBS) {
+		value = strtod(arg, &end);
+		if (end == arg || *end || !(value >= 1 && value <= 1e9))
+			argp_error(state, "'%s', expected a number from 1 on", arg);
+	}
+	switch (key) {
+	case 'a':
+		a->app = arg;
+		return 0;
+	case 'c':
+		a->cluster = arg;
+		return 0;
+	case 'p':
+		a->policies = arg;
+		return 0;
+	case 'e':
+		a->episodes = (size_t)value;
+		return 0;
+	case 'S':
+		a->seconds = value;
+		return 0;
+	case KEY_MODELS:
+		a->models = arg;
+		return 0;
+	case KEY_JOBS:
+		a->jobs = (size_t)value;
+		return 0;
+	case ARGP_KEY_END:
+		if (!a->app)
+			argp_error(state, "expected --app FILE");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static int run(const struct tuning *t, const struct drpc_sim_policy *policy,
+	       const struct sim_workload *w, const struct drpc_sim_params *params,
+	       struct drpc_sim_result *ret)
+{
+	const struct drpc_sim_config config = {
+		.load = {.pieces = w->pieces, .n_pieces = w->n, .shares = w->shares},
+		.seed = params->seed,
+		.warmup_s = w->warmup,
+	};
+
+	return drpc_sim_evaluate(t->app, &config, policy, params, w->seconds, NULL, NULL, ret);
+}
+
+/* --- learners ----------------------------------------------------------------------------------- */
+
+static int64_t episodes_done(const char *path, const char *policy)
+{
+	char kind[64];
+	struct drpc_model model = {0};
+	struct json_object *value;
+	int64_t n = 0;
+
+	snprintf(kind, sizeof(kind), "baseline-%s", policy);
+	if (access(path, F_OK) != 0)
+		return 0;
+	if (drpc_model_file_load(path, kind, &model) < 0)
+		return -EINVAL;
+	if (json_object_object_get_ex(model.header, "episodes", &value))
+		n = json_object_get_int64(value);
+	drpc_model_done(&model);
+	return n;
+}
+
+/* Goes on where a run before this one ended. */
+static int train(void *arg, size_t index)
+{
+	const struct tuning *t = arg;
+	const struct sim_contestant *learner = t->learners[index];
+	const struct drpc_sim_policy *policy = sim_policy_known(learner->policy);
+	const int64_t most = (int64_t)t->arguments->episodes;
+	_cleanup_free_ char *path =
+		sim_model_path(t->arguments->models, t->app->name, learner->policy);
+	_cleanup_free_ char *pair = NULL;
+	int64_t done;
+
+	if (!path || asprintf(&pair, "model=%s", path) < 0)
+		return -ENOMEM;
+	done = episodes_done(path, learner->policy);
+	for (int64_t e = done; e >= 0 && e < most; e++) {
+		const char *const pairs[] = {pair, "learn=1"};
+		const struct drpc_sim_params params = {pairs, 2, SEED_FIRST + (uint64_t)e};
+		struct drpc_sim_result result;
+		int err = run(t, policy, &t->suite.workloads[(size_t)e % t->suite.n], &params,
+			      &result);
+
+		if (err)
+			return err;
+		sim_pool_progress((double)(e + 1 - done) / (double)(most - done));
+		if (episodes_done(path, learner->policy) != e + 1)
+			return drpc_err(-EIO, "%s: episode %lld is not in %s", learner->policy,
+					(long long)e + 1, path);
+	}
+	return done < 0 ? (int)done : 0;
+}
+
+/* --- the autoscaler's target -------------------------------------------------------------------- */
+
+static double target_of(size_t i)
+{
+	return TARGET_FIRST + TARGET_STEP * (double)i;
+}
+
+static int try_target(void *arg, size_t job)
+{
+	const struct tuning *t = arg;
+	const struct sim_workload *w = &t->suite.workloads[job % t->suite.n];
+	struct drpc_sim_result result;
+	char pair[32];
+	const char *const pairs[] = {pair};
+	const struct drpc_sim_params params = {pairs, 1, SEED_FIRST + job % t->suite.n};
+	int err;
+
+	snprintf(pair, sizeof(pair), "target=%.2f", target_of(job / t->suite.n));
+	err = run(t, &drpc_sim_policy_hpa, w, &params, &result);
+	if (err)
+		return err;
+	t->outcomes[job] = (struct outcome){result.cpu_cores_mean, result.slo_violation_rate, true};
+	return 0;
+}
+
+/* The fewest cores of the targets that miss the objective rarely; else the one that misses least. */
+static size_t best_target(const struct tuning *t, double *ret_cores, double *ret_missed)
+{
+	size_t best = 0;
+
+	for (size_t i = 0; i < TARGETS; i++) {
+		double cores = 0, missed = 0;
+
+		for (size_t w = 0; w < t->suite.n; w++) {
+			cores += t->outcomes[i * t->suite.n + w].cores / (double)t->suite.n;
+			missed += t->outcomes[i * t->suite.n + w].missed / (double)t->suite.n;
+		}
+		printf("hpa target %.2f: %.2f cores, %.3f %% missed\n", target_of(i), cores,
+		       missed * 100);
+		if (i == 0 ||
+		    (missed <= MISSED_MOST ? *ret_missed > MISSED_MOST || cores < *ret_cores
+					   : missed < *ret_missed)) {
+			best = i;
+			*ret_cores = cores;
+			*ret_missed = missed;
+		}
+	}
+	return best;
+}
+
+static int tune_hpa(struct tuning *t)
+{
+	const size_t n = TARGETS * t->suite.n;
+	_cleanup_free_ char *path = sim_model_path(t->arguments->models, t->app->name, "hpa-tuned");
+	struct json_object *header = json_object_new_object();
+	double cores = 0, missed = 0;
+	float target;
+	int err = path && header ? 0 : -ENOMEM;
+
+	t->outcomes = mmap(NULL, n * sizeof(*t->outcomes), PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (!err && t->outcomes == MAP_FAILED)
+		err = -errno;
+	if (!err)
+		err = sim_pool_run(n, t->arguments->jobs, try_target, t);
+	if (!err) {
+		target = (float)target_of(best_target(t, &cores, &missed));
+		json_object_object_add(header, "cpu_cores_mean", json_object_new_double(cores));
+		json_object_object_add(header, "slo_violation_rate",
+				       json_object_new_double(missed));
+		err = drpc_model_file_save(path, "baseline-hpa", header, &target, 1);
+		if (!err)
+			printf("hpa-tuned: target %.2f in %s\n", (double)target, path);
+	}
+	if (t->outcomes != MAP_FAILED)
+		munmap(t->outcomes, n * sizeof(*t->outcomes));
+	json_object_put(header);
+	return err;
+}
+
+/* --- command ------------------------------------------------------------------------------------ */
+
+static int add(struct tuning *t, const char *name)
+{
+	const struct sim_contestant *contestant = sim_contestant_find(name);
+
+	if (strcmp(name, "hpa-tuned") == 0) {
+		t->hpa = true;
+		return 0;
+	}
+	if (!contestant || !contestant->learns || t->n_learners == POLICIES_MAX)
+		return drpc_err(-EINVAL, "--policies: '%s' learns nothing here", name);
+	t->learners[t->n_learners++] = contestant;
+	return 0;
+}
+
+static int choose(struct tuning *t)
+{
+	_cleanup_free_ char *list = NULL;
+	char *save = NULL;
+	int err = 0;
+
+	if (!t->arguments->policies) {
+		t->hpa = true;
+		for (const struct sim_contestant *c = sim_contestants; c->policy && !err; c++)
+			err = c->learns ? add(t, c->policy) : 0;
+		return err;
+	}
+	list = strdup(t->arguments->policies);
+	if (!list)
+		return -ENOMEM;
+	for (char *p = strtok_r(list, ",", &save); p && !err; p = strtok_r(NULL, ",", &save))
+		err = add(t, p);
+	return err;
+}
+
+int sim_tune(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{"app", 'a', "FILE", 0, "the application", 0},
+		{"cluster", 'c', "FILE", 0, "a cluster instead of the file's own", 0},
+		{"policies", 'p', "LIST", 0,
+		 "of firm, coscal, autothrottle, hpa-tuned (default all)", 0},
+		{"models", KEY_MODELS, "DIR", 0,
+		 "where DIR/APPLICATION.POLICY.model goes (default " SIM_MODELS_DIR ")", 0},
+		{"episodes", 'e', "N", 0, "of each, in all (default 100)", 0},
+		{"seconds", 'S', "S", 0, "the first S seconds of each trace alone", 0},
+		{"jobs", KEY_JOBS, "N", 0, "at the same time (default: processors)", 0},
+		{0},
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = parse_option,
+		.doc = "Trains the policies that learn, on the training traces alone. What is "
+		       "interrupted goes on after the last whole episode.",
+	};
+	struct arguments a = {.models = SIM_MODELS_DIR, .episodes = DEFAULT_EPISODES};
+	struct tuning t = {.arguments = &a};
+	int err;
+
+	argp_parse(&argp, argc, argv, 0, NULL, &a);
+	err = choose(&t);
+	if (!err)
+		err = drpc_sim_app_load(a.app, a.cluster, &t.app);
+	if (!err)
+		err = sim_suite_make("train", t.app, &t.suite);
+	if (!err && a.seconds > 0)
+		sim_suite_cut(&t.suite, a.seconds);
+	if (!err && mkdir(a.models, 0777) < 0 && errno != EEXIST)
+		err = drpc_err(-errno, "cannot make %s", a.models);
+	if (!err && t.n_learners)
+		err = sim_pool_run(t.n_learners, a.jobs, train, &t);
+	if (!err && t.hpa)
+		err = tune_hpa(&t);
+	sim_suite_done(&t.suite);
+	drpc_sim_app_free(&t.app);
+	return err < 0;
+}
