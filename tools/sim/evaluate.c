@@ -8,6 +8,7 @@
 
 #include "lib/log.h"
 #include "lib/util.h"
+#include "tools/load/schedule.h"
 #include "tools/sim/sim.h"
 
 #define PARAMS_MAX	64

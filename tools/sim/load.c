@@ -6,6 +6,7 @@
 
 #include "lib/log.h"
 #include "lib/util.h"
+#include "tools/load/schedule.h"
 #include "tools/sim/sim.h"
 
 struct drpc_sim_piece *sim_pieces(const struct drpc_schedule *schedule)
@@ -19,6 +20,20 @@ struct drpc_sim_piece *sim_pieces(const struct drpc_schedule *schedule)
 			.to_rps = schedule->pieces[i].to_rps,
 		};
 	return pieces;
+}
+
+int sim_trace_pieces(const char *path, struct drpc_sim_piece **ret, size_t *ret_n)
+{
+	struct drpc_schedule schedule = {0};
+	int err = drpc_schedule_load(&schedule, path, 1);
+
+	if (!err) {
+		*ret = sim_pieces(&schedule);
+		*ret_n = schedule.count;
+		err = *ret ? 0 : -ENOMEM;
+	}
+	drpc_schedule_release(&schedule);
+	return err;
 }
 
 static int take_share(const struct drpc_sim_app *app, char *item, double *shares)
