@@ -115,23 +115,22 @@ demo: deps-build deps-demo programs  ## drpc on three loaded containers, in minu
 	$(Q)demo/run.sh
 
 # --- lint ---------------------------------------------------------------------------------------
-# A file's result is kept until it, a header or the rules change: build/lint.
+# A file's result is kept until it, a header or the rules change: build/lint, and outside the clone
+# by content: mk/tidy.sh.
 LINT_DIRS := $(wildcard agent bpf include lib nn workload sim teacher tests tools)
 LINT_ALL := $(filter-out bpf/vmlinux.h,$(shell find $(LINT_DIRS) -name '*.[ch]'))
 LINT_HDR := $(filter %.h,$(LINT_ALL))
 LINT_BPF := $(filter %.bpf.c,$(LINT_ALL))
 LINT_C := $(filter-out %.bpf.c,$(filter %.c,$(LINT_ALL)))
 LINT_SH := $(shell grep -lE '^(\#!.*/(ba|busybox )?sh|\# shellcheck shell)' -r $(LINT_DIRS) deploy demo mk .ci 2>/dev/null)
-TIDY := clang-tidy --quiet --warnings-as-errors='*'
-
 build/lint/%.bpf.c.tidy: %.bpf.c $(LINT_HDR) .clang-tidy
 	@mkdir -p $(@D)
-	$(call say,TIDY,$<)$(TIDY) $< -- $(BPF_CFLAGS) >$@.out 2>&1 || { cat $@.out; exit 1; }
+	$(call say,TIDY,$<)mk/tidy.sh $< $(BPF_CFLAGS) >$@.out 2>&1 || { cat $@.out; exit 1; }
 	@mv $@.out $@
 build/lint/%.c.tidy: %.c $(LINT_HDR) .clang-tidy | bpf
 	@mkdir -p $(@D)
-	$(call say,TIDY,$<)$(TIDY) $< -- $(CPPFLAGS) $(CFLAGS_BASE) $(CFLAGS_$(subst /,_,$*)) \
-		>$@.out 2>&1 || { cat $@.out; exit 1; }
+	$(call say,TIDY,$<)mk/tidy.sh $< $(CPPFLAGS) $(CFLAGS_BASE) \
+		$(CFLAGS_$(subst /,_,$*)) >$@.out 2>&1 || { cat $@.out; exit 1; }
 	@mv $@.out $@
 
 .PHONY: lint lint-reasons lint-format lint-tidy lint-cppcheck lint-shell
