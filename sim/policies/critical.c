@@ -8,7 +8,8 @@
 
 #include "lib/util.h"
 
-#define NONE UINT32_MAX
+#define NONE	 UINT32_MAX
+#define CONSTANT 1e-24 /* variance as a share of the squared mean */
 
 static void mark(const struct drpc_sim_span *spans, const uint32_t *child, const uint32_t *sibling,
 		 uint32_t i, bool *on)
@@ -80,7 +81,10 @@ double drpc_critical_pearson(const double *x, const double *y, size_t n)
 		yy += (y[i] - my) * (y[i] - my);
 		xy += (x[i] - mx) * (y[i] - my);
 	}
-	return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : 0;
+	/* What is constant but for the means' rounding goes with nothing. */
+	if (xx <= CONSTANT * (double)n * mx * mx || yy <= CONSTANT * (double)n * my * my)
+		return 0;
+	return xy / sqrt(xx * yy);
 }
 
 /* --- a window ----------------------------------------------------------------------------------- */

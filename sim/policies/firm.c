@@ -29,8 +29,12 @@
 #define RATIO_MOST	 2.0
 #define SVM_NUMBERS	 5
 
+/* While it learns, any step with this probability: all at first, falling by the episode. */
+#define EXPLORE_LEAST	 0.1
+#define EXPLORE_EPISODES 30
+
 /* Random anomalies while it learns. */
-#define ANOMALY_GAP_S	 20.0 /* mean time between two */
+#define ANOMALY_GAP_S	 60.0 /* mean time between two */
 #define ANOMALY_LEAST_S	 10.0
 #define ANOMALY_MOST_S	 30.0
 #define ANOMALY_STRENGTH 0.3 /* at least */
@@ -52,6 +56,7 @@ struct firm {
 	uint64_t next_anomaly_ns;
 	struct drpc_rng rng;
 	double step;
+	double explore;
 };
 
 /* --- the agent's view --------------------------------------------------------------------------- */
@@ -71,6 +76,11 @@ struct drpc_firm_choice drpc_firm_choose(const float *action)
 		}
 	}
 	return best;
+}
+
+int drpc_firm_index(struct drpc_firm_choice choice)
+{
+	return 3 * (int)choice.resource + (choice.direction < 0 ? 2 : choice.direction);
 }
 
 double drpc_firm_retention(const struct drpc_sim_obs *obs)
@@ -205,6 +215,9 @@ static int firm_create(struct drpc_sim *sim, const struct drpc_sim_params *param
 	if (!err) {
 		f->n = drpc_sim_service_count(sim);
 		f->rng = drpc_rng_make(params->seed, 1);
+		f->explore = fmax(EXPLORE_LEAST,
+				  1 - (double)drpc_sim_store_count(&f->store, "episodes", 0) /
+						  EXPLORE_EPISODES);
 		f->features = calloc(f->n, sizeof(*f->features));
 		f->services = f->features ? calloc(f->n, sizeof(*f->services)) : NULL;
 		err = f->services ? 0 : -ENOMEM;
@@ -330,6 +343,23 @@ static size_t find_nearest(const struct firm *f)
 	return nearest;
 }
 
+/* The choice is what is learnt from: the chosen action 1, the others -1, whatever the actor said. */
+static int act(struct firm *f, struct drpc_sim *sim, const struct drpc_sim_service_obs *o,
+	       struct agent_of *s)
+{
+	struct drpc_firm_choice choice;
+
+	drpc_ddpg_act(f->ddpg, s->state, f->store.learn, s->action);
+	if (f->store.learn && drpc_rng_uniform(&f->rng) < f->explore)
+		drpc_rng_symmetric(&f->rng, 1, DRPC_DDPG_ACTION, s->action);
+	choice = drpc_firm_choose(s->action);
+	for (int i = 0; i < DRPC_DDPG_ACTION; i++)
+		s->action[i] = -1;
+	s->action[drpc_firm_index(choice)] = 1;
+	s->waits = true;
+	return apply(f, sim, o, choice);
+}
+
 static int firm_decide(void *self, struct drpc_sim *sim, const struct drpc_sim_obs *obs)
 {
 	struct firm *f = self;
@@ -350,9 +380,7 @@ static int firm_decide(void *self, struct drpc_sim *sim, const struct drpc_sim_o
 
 		if (is_candidate(f, i, missed, nearest)) {
 			drpc_firm_state(obs, i, s->rate_before, s->state);
-			drpc_ddpg_act(f->ddpg, s->state, f->store.learn, s->action);
-			s->waits = true;
-			err = apply(f, sim, &obs->services[i], drpc_firm_choose(s->action));
+			err = act(f, sim, &obs->services[i], s);
 		}
 		s->rate_before = obs->services[i].rate_rps;
 	}

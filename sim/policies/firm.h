@@ -26,6 +26,9 @@ struct drpc_firm_choice {
  */
 struct drpc_firm_choice drpc_firm_choose(const float *action);
 
+/* Which of the actor's outputs stands for it. */
+int drpc_firm_index(struct drpc_firm_choice choice);
+
 /* Objective kept, at most 1: SLO / p99, a tenth where more than 1 % fail. */
 double drpc_firm_retention(const struct drpc_sim_obs *obs);
 

@@ -136,6 +136,19 @@ static int digest_file(const char *path, uint64_t *ret)
 	return 0;
 }
 
+/* A model, and the predictor that may lie beside it. */
+static int digest_model(const char *path, uint64_t *ret)
+{
+	_cleanup_free_ char *beside = NULL;
+	int err = digest_file(path, ret);
+
+	if (!err && asprintf(&beside, "%s.gru", path) < 0)
+		err = -ENOMEM;
+	if (!err && access(beside, F_OK) == 0)
+		err = digest_file(beside, ret);
+	return err;
+}
+
 /* Adds a policy; without a model that it needs, 0 or -ENOENT by `wanted`. */
 static int add_policy(struct comparison *c, const char *name, bool wanted)
 {
@@ -160,7 +173,7 @@ static int add_policy(struct comparison *c, const char *name, bool wanted)
 			drpc_warn("%s is not trained (%s): it is left out", name, path);
 			return 0;
 		}
-		if (there && (digest_file(path, &c->digests[c->n_policies]) < 0 ||
+		if (there && (digest_model(path, &c->digests[c->n_policies]) < 0 ||
 			      asprintf(&c->models[c->n_policies], "model=%s", path) < 0))
 			return -ENOMEM;
 	}

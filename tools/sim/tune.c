@@ -2,6 +2,7 @@
 /* `drpc-sim tune`: trains the policies that learn, on the training traces alone. */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <math.h>
 #include <stdio.h>
@@ -18,13 +19,17 @@
 #include "tools/sim/sim.h"
 #include "tools/sim/suite.h"
 
-#define SEED_FIRST	 1000001 /* of the simulations; those that judge have others */
-#define DEFAULT_EPISODES 100
-#define TARGETS		 9
-#define TARGET_FIRST	 0.40
-#define TARGET_STEP	 0.05
-#define MISSED_MOST	 0.01 /* of the requests, for a target to be right */
-#define POLICIES_MAX	 16
+#define SEED_FIRST	    1000001 /* of the simulations; those that judge have others */
+#define DEFAULT_EPISODES    100
+#define TARGETS		    9
+#define TARGET_FIRST	    0.40
+#define TARGET_STEP	    0.05
+#define MISSED_MOST	    0.01 /* of the requests, for a target to be right */
+#define VALIDATION_EPISODES 10
+#define VALIDATION_TRACES   5 /* one of each kind */
+#define VALIDATION_SEED	    2000001
+#define MODEL_MAX	    (256UL * 1024 * 1024)
+#define POLICIES_MAX	    16
 
 enum { KEY_MODELS = 0x100, KEY_JOBS };
 
@@ -34,10 +39,9 @@ struct arguments {
 	size_t episodes, jobs;
 };
 
-/* Of one run of one target. */
-struct outcome {
+/* Means over traces. */
+struct score {
 	double cores, missed;
-	bool there;
 };
 
 struct tuning {
@@ -47,7 +51,7 @@ struct tuning {
 	const struct sim_contestant *learners[POLICIES_MAX];
 	size_t n_learners;
 	bool hpa;
-	struct outcome *outcomes; /* shared: TARGETS × traces */
+	struct score *scores; /* shared: TARGETS × traces */
 };
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -105,7 +109,36 @@ static int run(const struct tuning *t, const struct drpc_sim_policy *policy,
 	return drpc_sim_evaluate(t->app, &config, policy, params, w->seconds, NULL, NULL, ret);
 }
 
+/* The fewest cores of what misses the objective rarely; else what misses it least. */
+static bool is_better(const struct score *a, const struct score *b)
+{
+	if (a->missed <= MISSED_MOST && b->missed <= MISSED_MOST)
+		return a->cores < b->cores;
+	return a->missed < b->missed;
+}
+
 /* --- learners ----------------------------------------------------------------------------------- */
+
+/* Files of a learner: the training as it stands, its best state, and how good that was. */
+struct files {
+	char *training, *best, *score;
+};
+
+static void files_done(struct files *f)
+{
+	free(f->training);
+	free(f->best);
+	free(f->score);
+}
+
+static int files_init(const struct tuning *t, const char *policy, struct files *ret)
+{
+	*ret = (struct files){.best = sim_model_path(t->arguments->models, t->app->name, policy)};
+	if (!ret->best || asprintf(&ret->training, "%s.training", ret->best) < 0 ||
+	    asprintf(&ret->score, "%s.score", ret->best) < 0)
+		return -ENOMEM;
+	return 0;
+}
 
 static int64_t episodes_done(const char *path, const char *policy)
 {
@@ -125,36 +158,139 @@ static int64_t episodes_done(const char *path, const char *policy)
 	return n;
 }
 
+/* Whole or not at all. */
+static int copy_file(const char *from, const char *to)
+{
+	_cleanup_free_ char *data = NULL;
+	_cleanup_free_ char *part = NULL;
+	const ssize_t n = drpc_read_file_at(AT_FDCWD, from, MODEL_MAX, &data);
+	FILE *f;
+	bool well;
+
+	if (n < 0)
+		return drpc_err((int)n, "cannot read %s", from);
+	if (asprintf(&part, "%s.part", to) < 0)
+		return -ENOMEM;
+	f = fopen(part, "we");
+	if (!f)
+		return drpc_err(-errno, "cannot write %s", part);
+	well = fwrite(data, 1, (size_t)n, f) == (size_t)n;
+	well = fclose(f) == 0 && well;
+	if (!well || rename(part, to) < 0)
+		return drpc_err(-EIO, "cannot write %s", to);
+	return 0;
+}
+
+/* A model may have a predictor beside it. */
+static int copy_model(const char *from, const char *to)
+{
+	_cleanup_free_ char *from_gru = NULL;
+	_cleanup_free_ char *to_gru = NULL;
+	int err = 0;
+
+	if (asprintf(&from_gru, "%s.gru", from) < 0 || asprintf(&to_gru, "%s.gru", to) < 0)
+		return -ENOMEM;
+	if (access(from_gru, F_OK) == 0)
+		err = copy_file(from_gru, to_gru);
+	return err ? err : copy_file(from, to);
+}
+
+static struct score read_score(const char *path)
+{
+	struct score score = {INFINITY, INFINITY};
+	_cleanup_free_ char *text = NULL;
+	struct json_object *o, *cores, *missed;
+
+	if (drpc_read_file_at(AT_FDCWD, path, 4096, &text) < 0)
+		return score;
+	o = json_tokener_parse(text);
+	if (o && json_object_object_get_ex(o, "cpu_cores_mean", &cores) &&
+	    json_object_object_get_ex(o, "slo_violation_rate", &missed))
+		score = (struct score){json_object_get_double(cores),
+				       json_object_get_double(missed)};
+	json_object_put(o);
+	return score;
+}
+
+static int write_score(const char *path, const struct score *score, int64_t episodes)
+{
+	FILE *f = fopen(path, "we");
+
+	if (!f)
+		return drpc_err(-errno, "cannot write %s", path);
+	fprintf(f, "{\"episodes\": %lld, \"cpu_cores_mean\": %.9g, \"slo_violation_rate\": %.9g}\n",
+		(long long)episodes, score->cores, score->missed);
+	return fclose(f) == 0 ? 0 : drpc_err(-EIO, "cannot write %s", path);
+}
+
+/* How it does without learning, on the training traces of each kind; kept where it is the best. */
+static int validate(const struct tuning *t, const struct drpc_sim_policy *policy,
+		    const struct files *files, int64_t episodes)
+{
+	const size_t traces = DRPC_MIN(t->suite.n, (size_t)VALIDATION_TRACES);
+	const struct score best = read_score(files->score);
+	struct score score = {0};
+	_cleanup_free_ char *pair = NULL;
+	int err = asprintf(&pair, "model=%s", files->training) < 0 ? -ENOMEM : 0;
+
+	for (size_t w = 0; w < traces && !err; w++) {
+		const char *const pairs[] = {pair};
+		const struct drpc_sim_params params = {pairs, 1, VALIDATION_SEED + w};
+		struct drpc_sim_result result;
+
+		err = run(t, policy, &t->suite.workloads[w], &params, &result);
+		score.cores += err ? 0 : result.cpu_cores_mean / (double)traces;
+		score.missed += err ? 0 : result.slo_violation_rate / (double)traces;
+	}
+	if (err || !is_better(&score, &best))
+		return err;
+	err = copy_model(files->training, files->best);
+	return err ? err : write_score(files->score, &score, episodes);
+}
+
+static int episode(const struct tuning *t, const struct drpc_sim_policy *policy,
+		   const struct files *files, int64_t e)
+{
+	_cleanup_free_ char *pair = NULL;
+	const char *pairs[] = {NULL, "learn=1"};
+	const struct drpc_sim_params params = {pairs, 2, SEED_FIRST + (uint64_t)e};
+	struct drpc_sim_result result;
+	int err;
+
+	if (asprintf(&pair, "model=%s", files->training) < 0)
+		return -ENOMEM;
+	pairs[0] = pair;
+	err = run(t, policy, &t->suite.workloads[(size_t)e % t->suite.n], &params, &result);
+	if (err)
+		return err;
+	if (episodes_done(files->training, policy->name) != e + 1)
+		return drpc_err(-EIO, "%s: episode %lld is not in %s", policy->name,
+				(long long)e + 1, files->training);
+	return 0;
+}
+
 /* Goes on where a run before this one ended. */
 static int train(void *arg, size_t index)
 {
 	const struct tuning *t = arg;
-	const struct sim_contestant *learner = t->learners[index];
-	const struct drpc_sim_policy *policy = sim_policy_known(learner->policy);
+	const struct drpc_sim_policy *policy = sim_policy_known(t->learners[index]->policy);
 	const int64_t most = (int64_t)t->arguments->episodes;
-	_cleanup_free_ char *path =
-		sim_model_path(t->arguments->models, t->app->name, learner->policy);
-	_cleanup_free_ char *pair = NULL;
-	int64_t done;
+	struct files files;
+	int64_t done = 0;
+	int err = files_init(t, policy->name, &files);
 
-	if (!path || asprintf(&pair, "model=%s", path) < 0)
-		return -ENOMEM;
-	done = episodes_done(path, learner->policy);
-	for (int64_t e = done; e >= 0 && e < most; e++) {
-		const char *const pairs[] = {pair, "learn=1"};
-		const struct drpc_sim_params params = {pairs, 2, SEED_FIRST + (uint64_t)e};
-		struct drpc_sim_result result;
-		int err = run(t, policy, &t->suite.workloads[(size_t)e % t->suite.n], &params,
-			      &result);
-
-		if (err)
-			return err;
-		sim_pool_progress((double)(e + 1 - done) / (double)(most - done));
-		if (episodes_done(path, learner->policy) != e + 1)
-			return drpc_err(-EIO, "%s: episode %lld is not in %s", learner->policy,
-					(long long)e + 1, path);
+	if (!err) {
+		done = episodes_done(files.training, policy->name);
+		err = done < 0 ? (int)done : 0;
 	}
-	return done < 0 ? (int)done : 0;
+	for (int64_t e = done; e < most && !err; e++) {
+		err = episode(t, policy, &files, e);
+		if (!err && ((e + 1) % VALIDATION_EPISODES == 0 || e + 1 == most))
+			err = validate(t, policy, &files, e + 1);
+		sim_pool_progress((double)(e + 1 - done) / (double)(most - done));
+	}
+	files_done(&files);
+	return err;
 }
 
 /* --- the autoscaler's target -------------------------------------------------------------------- */
@@ -178,30 +314,26 @@ static int try_target(void *arg, size_t job)
 	err = run(t, &drpc_sim_policy_hpa, w, &params, &result);
 	if (err)
 		return err;
-	t->outcomes[job] = (struct outcome){result.cpu_cores_mean, result.slo_violation_rate, true};
+	t->scores[job] = (struct score){result.cpu_cores_mean, result.slo_violation_rate};
 	return 0;
 }
 
-/* The fewest cores of the targets that miss the objective rarely; else the one that misses least. */
-static size_t best_target(const struct tuning *t, double *ret_cores, double *ret_missed)
+static size_t best_target(const struct tuning *t, struct score *ret)
 {
 	size_t best = 0;
 
 	for (size_t i = 0; i < TARGETS; i++) {
-		double cores = 0, missed = 0;
+		struct score score = {0};
 
 		for (size_t w = 0; w < t->suite.n; w++) {
-			cores += t->outcomes[i * t->suite.n + w].cores / (double)t->suite.n;
-			missed += t->outcomes[i * t->suite.n + w].missed / (double)t->suite.n;
+			score.cores += t->scores[i * t->suite.n + w].cores / (double)t->suite.n;
+			score.missed += t->scores[i * t->suite.n + w].missed / (double)t->suite.n;
 		}
-		printf("hpa target %.2f: %.2f cores, %.3f %% missed\n", target_of(i), cores,
-		       missed * 100);
-		if (i == 0 ||
-		    (missed <= MISSED_MOST ? *ret_missed > MISSED_MOST || cores < *ret_cores
-					   : missed < *ret_missed)) {
+		printf("hpa target %.2f: %.2f cores, %.3f %% missed\n", target_of(i), score.cores,
+		       score.missed * 100);
+		if (i == 0 || is_better(&score, ret)) {
 			best = i;
-			*ret_cores = cores;
-			*ret_missed = missed;
+			*ret = score;
 		}
 	}
 	return best;
@@ -212,27 +344,28 @@ static int tune_hpa(struct tuning *t)
 	const size_t n = TARGETS * t->suite.n;
 	_cleanup_free_ char *path = sim_model_path(t->arguments->models, t->app->name, "hpa-tuned");
 	struct json_object *header = json_object_new_object();
-	double cores = 0, missed = 0;
+	struct score score = {0};
 	float target;
 	int err = path && header ? 0 : -ENOMEM;
 
-	t->outcomes = mmap(NULL, n * sizeof(*t->outcomes), PROT_READ | PROT_WRITE,
-			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (!err && t->outcomes == MAP_FAILED)
+	t->scores = mmap(NULL, n * sizeof(*t->scores), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (!err && t->scores == MAP_FAILED)
 		err = -errno;
 	if (!err)
 		err = sim_pool_run(n, t->arguments->jobs, try_target, t);
 	if (!err) {
-		target = (float)target_of(best_target(t, &cores, &missed));
-		json_object_object_add(header, "cpu_cores_mean", json_object_new_double(cores));
+		target = (float)target_of(best_target(t, &score));
+		json_object_object_add(header, "cpu_cores_mean",
+				       json_object_new_double(score.cores));
 		json_object_object_add(header, "slo_violation_rate",
-				       json_object_new_double(missed));
+				       json_object_new_double(score.missed));
 		err = drpc_model_file_save(path, "baseline-hpa", header, &target, 1);
 		if (!err)
 			printf("hpa-tuned: target %.2f in %s\n", (double)target, path);
 	}
-	if (t->outcomes != MAP_FAILED)
-		munmap(t->outcomes, n * sizeof(*t->outcomes));
+	if (t->scores != MAP_FAILED)
+		munmap(t->scores, n * sizeof(*t->scores));
 	json_object_put(header);
 	return err;
 }
