@@ -52,6 +52,7 @@ struct tuning {
 	size_t n_learners;
 	bool hpa;
 	struct score *scores; /* shared: TARGETS × traces */
+	double *standing;     /* shared: what `static` misses on each trace */
 };
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -109,10 +110,23 @@ static int run(const struct tuning *t, const struct drpc_sim_policy *policy,
 	return drpc_sim_evaluate(t->app, &config, policy, params, w->seconds, NULL, NULL, ret);
 }
 
-/* The fewest cores of what misses the objective rarely; else what misses it least. */
-static bool is_better(const struct score *a, const struct score *b)
+/*
+ * What may be missed over the first `traces`: a little, and what the file's own limits miss as well,
+ * as they do where the users' mix is not the one that they were made for.
+ */
+static double missed_most(const struct tuning *t, size_t traces)
 {
-	if (a->missed <= MISSED_MOST && b->missed <= MISSED_MOST)
+	double sum = 0;
+
+	for (size_t w = 0; w < traces; w++)
+		sum += t->standing[w];
+	return MISSED_MOST + sum / (double)traces;
+}
+
+/* The fewest cores of what misses the objective rarely; else what misses it least. */
+static bool is_better(const struct score *a, const struct score *b, double most)
+{
+	if (a->missed <= most && b->missed <= most)
 		return a->cores < b->cores;
 	return a->missed < b->missed;
 }
@@ -242,7 +256,7 @@ static int validate(const struct tuning *t, const struct drpc_sim_policy *policy
 		score.cores += err ? 0 : result.cpu_cores_mean / (double)traces;
 		score.missed += err ? 0 : result.slo_violation_rate / (double)traces;
 	}
-	if (err || !is_better(&score, &best))
+	if (err || !is_better(&score, &best, missed_most(t, traces)))
 		return err;
 	err = copy_model(files->training, files->best);
 	return err ? err : write_score(files->score, &score, episodes);
@@ -320,6 +334,7 @@ static int try_target(void *arg, size_t job)
 
 static size_t best_target(const struct tuning *t, struct score *ret)
 {
+	const double most = missed_most(t, t->suite.n);
 	size_t best = 0;
 
 	for (size_t i = 0; i < TARGETS; i++) {
@@ -331,12 +346,40 @@ static size_t best_target(const struct tuning *t, struct score *ret)
 		}
 		printf("hpa target %.2f: %.2f cores, %.3f %% missed\n", target_of(i), score.cores,
 		       score.missed * 100);
-		if (i == 0 || is_better(&score, ret)) {
+		if (i == 0 || is_better(&score, ret, most)) {
 			best = i;
 			*ret = score;
 		}
 	}
 	return best;
+}
+
+static int try_static(void *arg, size_t job)
+{
+	const struct tuning *t = arg;
+	const struct drpc_sim_params params = {.seed = VALIDATION_SEED + job};
+	struct drpc_sim_result result;
+	int err = run(t, &drpc_sim_policy_static, &t->suite.workloads[job], &params, &result);
+
+	if (!err)
+		t->standing[job] = result.slo_violation_rate;
+	return err;
+}
+
+/* Memory that the workers write to. */
+static void *shared(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static int find_standing(struct tuning *t)
+{
+	t->standing = shared(t->suite.n * sizeof(*t->standing));
+	if (!t->standing)
+		return -ENOMEM;
+	return sim_pool_run(t->suite.n, t->arguments->jobs, try_static, t);
 }
 
 static int tune_hpa(struct tuning *t)
@@ -348,10 +391,9 @@ static int tune_hpa(struct tuning *t)
 	float target;
 	int err = path && header ? 0 : -ENOMEM;
 
-	t->scores = mmap(NULL, n * sizeof(*t->scores), PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (!err && t->scores == MAP_FAILED)
-		err = -errno;
+	t->scores = shared(n * sizeof(*t->scores));
+	if (!err && !t->scores)
+		err = -ENOMEM;
 	if (!err)
 		err = sim_pool_run(n, t->arguments->jobs, try_target, t);
 	if (!err) {
@@ -364,7 +406,7 @@ static int tune_hpa(struct tuning *t)
 		if (!err)
 			printf("hpa-tuned: target %.2f in %s\n", (double)target, path);
 	}
-	if (t->scores != MAP_FAILED)
+	if (t->scores)
 		munmap(t->scores, n * sizeof(*t->scores));
 	json_object_put(header);
 	return err;
@@ -440,10 +482,14 @@ int sim_tune(int argc, char **argv)
 		sim_suite_cut(&t.suite, a.seconds);
 	if (!err && mkdir(a.models, 0777) < 0 && errno != EEXIST)
 		err = drpc_err(-errno, "cannot make %s", a.models);
+	if (!err)
+		err = find_standing(&t);
 	if (!err && t.n_learners)
 		err = sim_pool_run(t.n_learners, a.jobs, train, &t);
 	if (!err && t.hpa)
 		err = tune_hpa(&t);
+	if (t.standing)
+		munmap(t.standing, t.suite.n * sizeof(*t.standing));
 	sim_suite_done(&t.suite);
 	drpc_sim_app_free(&t.app);
 	return err < 0;
