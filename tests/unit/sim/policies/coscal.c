@@ -9,11 +9,13 @@
 #include "sim/sim.h"
 #include "tests/unit/sim/make.h"
 
-#define SHOP                                                                                  \
-	"name: t\nslo-p99: 100ms\n" ONE_NODE "services:\n"                                    \
-	"  web:\n    cpu: 1\n    max-replicas: 3\n    operations: {x: [cpu: 2ms, call: {to: " \
-	"ads.y, optional: true}]}\n"                                                          \
-	"  ads:\n    cpu: 1\n    optional: true\n    operations: {y: [cpu: 1ms]}\n"           \
+#define SHOP                                                                                        \
+	"name: t\nslo-p99: 100ms\n" ONE_NODE                                                        \
+	"defaults: {min-cpu: 100m, max-cpu: 4, memory: 256Mi, min-memory: 64Mi, max-memory: 1Gi}\n" \
+	"services:\n"                                                                               \
+	"  web:\n    cpu: 1\n    max-replicas: 3\n    operations: {x: [cpu: 2ms, call: {to: "       \
+	"ads.y, optional: true}]}\n"                                                                \
+	"  ads:\n    cpu: 1\n    optional: true\n    operations: {y: [cpu: 1ms]}\n"                 \
 	"requests: {all: {to: web.x}}\n"
 
 /* Half an hour: an action a service each five minutes, of which all but the first have an outcome. */
