@@ -20,7 +20,7 @@ static bool within_tolerance(double ratio)
 uint32_t drpc_hpa_desired(uint32_t current, uint32_t measured, double utilisation, double target)
 {
 	const double ratio = utilisation / target;
-	double whole = ratio;
+	double whole;
 
 	if (measured == 0 || current == 0 || within_tolerance(ratio))
 		return current;
