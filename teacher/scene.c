@@ -153,11 +153,21 @@ void drpc_scene_state(const struct drpc_scene *scene, enum drpc_scene_profile pr
 	}
 }
 
+struct drpc_scene_numbers drpc_scene_numbers(const float *state)
+{
+	return (struct drpc_scene_numbers){
+		.rate = expm1(((double)state[0] + 1) * 4),
+		.rise = (double)state[1],
+		.cpu = (double)state[2] / 3 + 0.6,
+		.memory = (double)state[3] / 4 + 0.7,
+	};
+}
+
 /* --- action ------------------------------------------------------------------------------------- */
 
 struct drpc_scene_action drpc_scene_action_defaults(void)
 {
-	return (struct drpc_scene_action){.cpu_step = 0.2, .memory_step = 0.2, .headroom = 1.1};
+	return (struct drpc_scene_action){.cpu_step = 0.3, .memory_step = 0.2, .headroom = 1.1};
 }
 
 /* 0 inside the dead band, and for what is no number. */
@@ -198,8 +208,13 @@ int drpc_scene_apply(const struct drpc_scene_action *params, struct drpc_sim *si
 		     const struct drpc_sim_service_obs *o, const float outputs[DRPC_OUT_COUNT])
 {
 	const struct drpc_sim_service *spec = &drpc_sim_app(sim)->services[o->index];
-	const double cpu = effective(outputs[DRPC_OUT_CPU]) * params->cpu_step;
-	const double memory = effective(outputs[DRPC_OUT_MEMORY]) * params->memory_step;
+	/* With no replica at work nothing is known of what is needed: no cut then. */
+	const double least = o->ready ? -1 : 0;
+	const double cpu = fmax(effective(outputs[DRPC_OUT_CPU]), least) * params->cpu_step;
+	/* Whatever anybody says, what was killed for want of memory gets more. */
+	const double memory =
+		(o->oom_kills ? 1 : fmax(effective(outputs[DRPC_OUT_MEMORY]), least)) *
+		params->memory_step;
 	const double used_cores = o->cpu_usage_cores * params->headroom;
 	const double up = fmax((double)o->ready + o->draining, 1);
 	int err = 0;

@@ -45,6 +45,14 @@ const float *drpc_scene_features(const struct drpc_scene *scene);
 /* The teacher's state [services][width]: the same, and each deployment's p99, brought to about -1..1. */
 void drpc_scene_state(const struct drpc_scene *scene, enum drpc_scene_profile profile, float *ret);
 
+/* Some of a deployment's numbers, back from its part of a state; as exact as their bounds let them. */
+struct drpc_scene_numbers {
+	double rate;	    /* requests a second */
+	double rise;	    /* of the forecast over it, as a share */
+	double cpu, memory; /* utilisation */
+};
+struct drpc_scene_numbers drpc_scene_numbers(const float *state);
+
 /* --- action (algorithm 2) ----------------------------------------------------------------------- */
 
 struct drpc_scene_action {
@@ -53,14 +61,14 @@ struct drpc_scene_action {
 	bool brownout;	 /* optional services may go to no replicas */
 };
 
-/* A fifth of the limit, headroom of a tenth, no brownout. */
+/* Three tenths of a CPU limit, a fifth of a memory limit, headroom of a tenth, no brownout. */
 struct drpc_scene_action drpc_scene_action_defaults(void);
 
 /*
  * Applies outputs (replicas, CPU, memory): one counts where it is beyond the dead band. Replicas move
  * by one and stay where they would leave their bounds; limits move by a share of themselves, up to the
- * deployment's bounds. What is cut stays large enough for what was in use. An output that is not a
- * number counts as 0. Returns 0, or what the simulator's actions return.
+ * deployment's bounds. What is cut stays large enough for what was in use; after an OOM kill memory is
+ * raised whatever the output. One that is not a number counts as 0. Returns 0, or what the simulator's actions return.
  */
 int drpc_scene_apply(const struct drpc_scene_action *params, struct drpc_sim *sim,
 		     const struct drpc_sim_service_obs *obs, const float outputs[DRPC_OUT_COUNT]);

@@ -13,6 +13,7 @@
 #include "teacher/train_internal.h"
 
 #define CONVERGED_WITHIN 0.02 /* of the best reward */
+#define TRACE_LEAST	 100  /* pieces, so that each part has some */
 
 struct drpc_train_config drpc_train_defaults(const struct drpc_sim_app *app,
 					     enum drpc_td3_kind kind,
@@ -32,16 +33,18 @@ struct drpc_train_config drpc_train_defaults(const struct drpc_sim_app *app,
 		.envs = 4,
 		.steps = 48,
 		.spread = 1,
-		.updates = 1,
+		.updates = 2,
+		.warm = true,
 		.random_episodes = 12,
-		.explore_from = 0.5,
+		.explore_from = 0.4,
+		.explore_replicas = 0.4,
 		.explore_to = 0.15,
 		.explore_episodes = 150,
 		.reward_scale = 10,
 		.choose_every = 5,
 		.choose_traces = 4,
 		.choose_seconds = 300,
-		.goal = {.cpu = 0.6, .memory = 0.75, .p99_ms = 210},
+		.goal = {.cpu = 0.6, .memory = 0.75, .p99_ms = 210, .missed = 0.01},
 		.replay = 50000,
 		.jobs = 1,
 	};
@@ -49,7 +52,10 @@ struct drpc_train_config drpc_train_defaults(const struct drpc_sim_app *app,
 	c.env.learn.objective_ns = app->slo_ns / 2;
 	c.td3.gamma = 0.9;
 	c.td3.max_grad_norm = 1;
-	c.td3.actor_lr = c.td3.critic_lr = 1e-3;
+	c.env.learn.cpu = 0.7;
+	c.env.learn.memory = 0.78;
+	c.td3.actor_lr = 3e-5;
+	c.td3.critic_lr = 1e-3;
 	if (kind == DRPC_TD3_POOLED) {
 		c.td3.hidden[0] = 64;
 		c.td3.hidden[1] = 32;
@@ -69,6 +75,7 @@ struct trainer {
 	float *before; /* [envs][units state] */
 	size_t width;  /* units state */
 	float *best;   /* the best actor's parameters */
+	float *noise;  /* of one environment's actions */
 };
 
 /* --- a round --------------------------------------------------------------------------------------- */
@@ -91,6 +98,39 @@ static double explore_sigma(const struct drpc_train_config *c, size_t episode)
 	return c->explore_from + (c->explore_to - c->explore_from) * fmin(done, 1);
 }
 
+/* Replicas start slowly and are many at once: they are tried out less often than limits. */
+static void add_noise(struct trainer *t, double sigma, float *actions)
+{
+	const size_t n = t->stage.numbers;
+
+	drpc_rng_normal(&t->state.random_rng, (float)sigma, n, t->noise);
+	for (size_t i = 0; i < n; i++) {
+		if (i % DRPC_OUT_COUNT == DRPC_OUT_REPLICAS)
+			t->noise[i] *= (float)t->config->explore_replicas;
+		actions[i] = DRPC_CLAMP(actions[i] + t->noise[i], -1.0f, 1.0f);
+	}
+}
+
+/* Before the teacher is asked: any actions, or those around the rule's. */
+static void try_out(struct trainer *t, const float *state, float *actions)
+{
+	const struct drpc_train_config *c = t->config;
+	const size_t width = drpc_scene_width(c->env.profile), n = t->stage.numbers;
+
+	if (!c->warm)
+		drpc_rng_symmetric(&t->state.random_rng, 1, n, actions);
+	for (size_t u = 0; u < n / DRPC_OUT_COUNT; u++) {
+		float *a = actions + u * DRPC_OUT_COUNT;
+
+		if (c->warm)
+			train_rule(&c->env, state + u * width, a);
+		else
+			a[DRPC_OUT_REPLICAS] *= (float)(1 + c->explore_replicas) / 2;
+	}
+	if (c->warm)
+		add_noise(t, c->explore_from, actions);
+}
+
 static int choose_actions(struct trainer *t)
 {
 	const struct drpc_train_config *c = t->config;
@@ -101,11 +141,13 @@ static int choose_actions(struct trainer *t)
 		const float *state = drpc_env_state(t->stage.envs[i]);
 
 		memcpy(t->before + i * t->width, state, t->width * sizeof(*state));
-		if (t->state.episodes < c->random_episodes)
-			drpc_rng_symmetric(&t->state.random_rng, 1, t->stage.numbers, actions);
-		else
-			err = drpc_td3_explore(t->td3, t->td3->config.units, state,
-					       explore_sigma(c, t->state.episodes), actions);
+		if (t->state.episodes < c->random_episodes) {
+			try_out(t, state, actions);
+			continue;
+		}
+		err = drpc_td3_act(t->td3, t->td3->config.units, state, actions);
+		if (!err)
+			add_noise(t, explore_sigma(c, t->state.episodes), actions);
 	}
 	return err;
 }
@@ -150,11 +192,9 @@ static int play_round(struct trainer *t, double *ret_reward)
 	double sum = 0;
 	int err = 0;
 
-	for (size_t i = 0; i < c->envs && !err; i++) {
+	for (size_t i = 0; i < c->envs && !err; i++)
 		err = train_stage_trace(&t->stage, c, i, trace_seed(c, t->state.episodes + i),
 					seconds);
-		t->stage.traces[i].spread = c->spread;
-	}
 	if (err)
 		return err;
 	train_stage_reset(&t->stage, t->crew);
@@ -246,6 +286,14 @@ static int check_config(const struct drpc_train_config *c)
 			-EINVAL,
 			"train: %g updates a step, reward times %g, limits spread over 2^±%g: expected 0 or more, above 0, 0 to 4",
 			c->updates, c->reward_scale, c->spread);
+	if (c->trace && (c->n_trace < TRACE_LEAST || !(c->trace[0].duration_s > 0)))
+		return drpc_err(-EINVAL, "train: a trace of %zu pieces, expected %d or more",
+				c->n_trace, TRACE_LEAST);
+	if (c->warm && c->random_episodes * c->steps < c->td3.batch)
+		return drpc_err(
+			-EINVAL,
+			"train: a warm start wants a batch of %zu from the first %zu episodes",
+			c->td3.batch, c->random_episodes);
 	if (c->resume && !c->out)
 		return drpc_err(-EINVAL, "train: nothing to resume without a folder");
 	return 0;
@@ -294,13 +342,21 @@ static int prepare(struct trainer *t)
 		err = drpc_crew_new(c->jobs, &t->crew);
 	if (!err)
 		err = train_stage_init(&t->stage, &c->env, c->envs);
+	t->stage.spread = c->spread;
 	if (!err)
 		err = train_stage_init(&t->choosing, &c->env, c->choose_traces);
 	if (err)
 		return err;
 	t->before = calloc(c->envs * t->width, sizeof(*t->before));
 	t->best = calloc(t->td3->actor.net.n_params, sizeof(*t->best));
-	return t->before && t->best ? 0 : -ENOMEM;
+	t->noise = calloc(t->stage.numbers, sizeof(*t->noise));
+	return t->before && t->best && t->noise ? 0 : -ENOMEM;
+}
+
+static bool needs_warm_start(const struct trainer *t)
+{
+	return t->config->warm && t->td3->updates == 0 &&
+	       t->state.episodes >= t->config->random_episodes;
 }
 
 static int train_rounds(struct trainer *t)
@@ -319,6 +375,13 @@ static int train_rounds(struct trainer *t)
 
 		if (round == 0)
 			err = look(t, &score);
+		if (!err && needs_warm_start(t)) {
+			err = train_warm(c, t->td3, t->replay);
+			if (!err)
+				err = look(t, &score);
+			if (!err && c->progress)
+				c->progress(c->arg, t->state.episodes, score.reward, &score);
+		}
 		if (!err)
 			err = play_round(t, &reward);
 		if (!err &&
@@ -377,5 +440,6 @@ int drpc_train(const struct drpc_train_config *config, struct drpc_td3 **ret_tea
 	drpc_replay_close(&t.replay);
 	free(t.before);
 	free(t.best);
+	free(t.noise);
 	return err;
 }

@@ -35,6 +35,7 @@ struct drpc_train_score {
 struct drpc_train_goal {
 	double cpu, memory; /* at least */
 	double p99_ms;	    /* at most */
+	double missed; /* share of requests that failed or were late, at most: p99 knows no failed ones */
 };
 
 bool drpc_train_meets(const struct drpc_train_goal *goal, const struct drpc_train_score *score);
@@ -43,13 +44,16 @@ struct drpc_train_config {
 	struct drpc_env_config env;
 	struct drpc_td3_config td3; /* its units, state, action and seed are set by the trainer */
 	size_t episodes;
-	size_t envs;			    /* episodes side by side; a round */
-	size_t steps;			    /* an episode */
-	double spread;			    /* of the limits at its start, octaves to either side */
-	double updates;			    /* of the learner a step of one environment */
-	size_t random_episodes;		    /* uniform actions before the teacher is asked */
+	size_t envs;	/* episodes side by side; a round */
+	size_t steps;	/* an episode */
+	double spread;	/* of the limits at its start, octaves to either side */
+	double updates; /* of the learner a step of one environment */
+	bool warm;	/* begin with a clone of a proportional rule, not with random networks */
+	/* Uniform actions, or those around the rule, before the teacher is asked. */
+	size_t random_episodes;
 	double explore_from, explore_to;    /* deviation of exploration noise, linear over */
 	size_t explore_episodes;	    /* these; then explore_to */
+	double explore_replicas;	    /* replicas' part of the deviation */
 	double reward_scale;		    /* the learner gets (reward - 1) × this */
 	double least_rps, most_rps;	    /* of generated traces; 0: by the cluster */
 	const struct drpc_sim_piece *trace; /* windows of it instead of generated ones */
@@ -63,7 +67,8 @@ struct drpc_train_config {
 	uint64_t seed;
 	const char *out; /* NULL: no files */
 	bool resume;
-	/* After each round; returns whether to go on. `score` is NULL where nobody looked. */
+	/* After each round, and a warm start; returns whether to go on. `score` is NULL where nobody
+	 * looked. */
 	bool (*progress)(void *arg, size_t episode, double reward,
 			 const struct drpc_train_score *score);
 	void *arg;

@@ -38,25 +38,26 @@ static char *settings(const struct drpc_train_config *c)
 	char *text = NULL;
 	int n;
 
-	n = asprintf(&text,
-		     "%s of %u services, %s %s, seed %llu, %zu x %zu steps of %g s, spread %g, "
-		     "reward %g %g ^%g %g x%g (%g %g ^%g %g), step %g %g %g %d, updates %g, "
-		     "random %zu, explore %g..%g over %zu, net %zu %zu %zu %zu norm %d embed %zu, "
-		     "batch %zu, gamma %g, tau %g, noise %g %g, delay %u, lr %g %g, clip %g, "
-		     "rates %g..%g, trace %zu, choose %zu %zu %g, replay %zu",
-		     c->env.app->name, c->env.app->n_services,
-		     c->td3.kind == DRPC_TD3_JOINT ? "joint" : "pooled",
-		     drpc_scene_profile_name(c->env.profile), (unsigned long long)c->seed, c->envs,
-		     c->steps, (double)c->env.period_ns * 1e-9, c->spread, r->cpu, r->memory,
-		     r->exponent, r->objective_ns, c->reward_scale, p->cpu, p->memory, p->exponent,
-		     p->objective_ns, c->env.action.cpu_step, c->env.action.memory_step,
-		     c->env.action.headroom, c->env.action.brownout, c->updates, c->random_episodes,
-		     c->explore_from, c->explore_to, c->explore_episodes, c->td3.hidden[0],
-		     c->td3.hidden[1], c->td3.hidden[2], c->td3.hidden[3], c->td3.norm,
-		     c->td3.embed, c->td3.batch, c->td3.gamma, c->td3.tau, c->td3.policy_noise,
-		     c->td3.noise_clip, c->td3.policy_delay, c->td3.actor_lr, c->td3.critic_lr,
-		     c->td3.max_grad_norm, c->least_rps, c->most_rps, c->n_trace, c->choose_every,
-		     c->choose_traces, c->choose_seconds, c->replay);
+	n = asprintf(
+		&text,
+		"%s of %u services, %s %s, seed %llu, %zu x %zu steps of %g s, spread %g, "
+		"reward %g %g ^%g %g x%g (%g %g ^%g %g), step %g %g %g %d, updates %g, "
+		"warm %d, random %zu, explore %g..%g x%g over %zu, net %zu %zu %zu %zu norm %d embed %zu, "
+		"batch %zu, gamma %g, tau %g, noise %g %g, delay %u, lr %g %g, clip %g, "
+		"rates %g..%g, trace %zu, choose %zu %zu %g, replay %zu",
+		c->env.app->name, c->env.app->n_services,
+		c->td3.kind == DRPC_TD3_JOINT ? "joint" : "pooled",
+		drpc_scene_profile_name(c->env.profile), (unsigned long long)c->seed, c->envs,
+		c->steps, (double)c->env.period_ns * 1e-9, c->spread, r->cpu, r->memory,
+		r->exponent, r->objective_ns, c->reward_scale, p->cpu, p->memory, p->exponent,
+		p->objective_ns, c->env.action.cpu_step, c->env.action.memory_step,
+		c->env.action.headroom, c->env.action.brownout, c->updates, c->warm,
+		c->random_episodes, c->explore_from, c->explore_to, c->explore_replicas,
+		c->explore_episodes, c->td3.hidden[0], c->td3.hidden[1], c->td3.hidden[2],
+		c->td3.hidden[3], c->td3.norm, c->td3.embed, c->td3.batch, c->td3.gamma, c->td3.tau,
+		c->td3.policy_noise, c->td3.noise_clip, c->td3.policy_delay, c->td3.actor_lr,
+		c->td3.critic_lr, c->td3.max_grad_norm, c->least_rps, c->most_rps, c->n_trace,
+		c->choose_every, c->choose_traces, c->choose_seconds, c->replay);
 	return n < 0 ? NULL : text;
 }
 
@@ -170,16 +171,15 @@ static int write_whole(const char *path, const char *text)
 }
 
 int train_save(const struct drpc_train_config *config, const struct drpc_td3 *td3,
-	       struct drpc_replay *replay, const struct train_state *state)
+	       struct drpc_replay *replay, struct train_state *state)
 {
 	_cleanup_free_ char *path = train_path(config, PROGRESS), *text = settings(config);
 	_cleanup_free_ char *latest = latest_path(config, state->episodes), *before = NULL;
-	const size_t n = state->report.n_scores;
 	struct json_object *o;
 	int err;
 
-	if (n > 1)
-		before = latest_path(config, state->report.scores[n - 2].episode);
+	if (state->saved)
+		before = latest_path(config, state->saved);
 	if (!path || !text || !latest)
 		return -ENOMEM;
 	err = drpc_td3_save(td3, replay, latest);
@@ -188,9 +188,12 @@ int train_save(const struct drpc_train_config *config, const struct drpc_td3 *td
 	o = state_to_json(text, state);
 	err = write_whole(path, json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
 	json_object_put(o);
-	if (!err && before && strcmp(before, latest) != 0)
+	if (err)
+		return err;
+	if (before && state->saved != state->episodes)
 		unlink(before); /* where it is not there, all the better */
-	return err;
+	state->saved = state->episodes;
+	return 0;
 }
 
 /* --- loading --------------------------------------------------------------------------------------- */
@@ -211,7 +214,7 @@ static int state_from_json(const struct drpc_train_config *config, const char *p
 	if (strcmp(json_object_get_string(found), text) != 0)
 		return drpc_err(-EINVAL, "train: %s was begun with '%s', this is '%s'", path,
 				json_object_get_string(found), text);
-	ret->episodes = whole(o, "episodes");
+	ret->episodes = ret->saved = whole(o, "episodes");
 	ret->random_rng.block = whole(o, "random_block");
 	ret->best_value = number(o, "best_value");
 	report->episodes = ret->episodes;

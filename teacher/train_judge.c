@@ -16,7 +16,7 @@
 bool drpc_train_meets(const struct drpc_train_goal *goal, const struct drpc_train_score *score)
 {
 	return score->cpu >= goal->cpu && score->memory >= goal->memory &&
-	       score->p99_ms <= goal->p99_ms;
+	       score->p99_ms <= goal->p99_ms && score->slo_violations <= goal->missed;
 }
 
 int drpc_train_teacher_acts(void *arg, const struct drpc_env *env, float *actions)
@@ -84,21 +84,39 @@ void train_stage_step(struct train_stage *stage, struct drpc_crew *crew)
 	drpc_crew_start(crew, stage->n, step_piece, stage);
 }
 
-/* A window of the trace that was given, somewhere. */
+/* Training, choosing and judging have parts of a given trace of their own, in this order. */
+static void trace_part(const struct drpc_train_config *config, uint64_t seed, size_t *ret_begin,
+		       size_t *ret_end)
+{
+	const size_t n = config->n_trace, chosen = n * 7 / 10, judged = n * 8 / 10;
+
+	*ret_begin = seed < DRPC_ENV_CHOOSING ? 0 : seed < DRPC_ENV_JUDGED ? chosen : judged;
+	*ret_end = seed < DRPC_ENV_CHOOSING ? chosen : seed < DRPC_ENV_JUDGED ? judged : n;
+}
+
+/* A window of the trace that was given, somewhere in its part. */
 static int window(const struct drpc_train_config *config, uint64_t seed, double seconds,
 		  struct drpc_env_load *ret)
 {
 	struct drpc_rng rng = drpc_rng_make(seed, TRAIN_STREAM_WINDOW);
+	size_t begin, end, room = 0;
 	uint64_t first;
 
-	drpc_rng_indices(&rng, config->n_trace, 1, &first);
+	trace_part(config, seed, &begin, &end);
+	drpc_rng_indices(&rng, end - begin, 1, &first);
 	*ret = (struct drpc_env_load){0};
-	ret->pieces = calloc(config->n_trace + 1, sizeof(*ret->pieces));
-	if (!ret->pieces)
-		return drpc_err(-ENOMEM, "train: a window of the trace");
-	/* From its start again where it is too short; at most once around. */
-	for (double at_s = 0; at_s < seconds && ret->n < config->n_trace; ret->n++) {
-		ret->pieces[ret->n] = config->trace[(first + ret->n) % config->n_trace];
+	/* From the part's start again where it is too short. */
+	for (double at_s = 0; at_s < seconds; ret->n++) {
+		if (ret->n == room) {
+			struct drpc_sim_piece *more;
+
+			room = room ? 2 * room : 256;
+			more = realloc(ret->pieces, room * sizeof(*more));
+			if (!more)
+				return drpc_err(-ENOMEM, "train: a window of the trace");
+			ret->pieces = more;
+		}
+		ret->pieces[ret->n] = config->trace[begin + (first + ret->n) % (end - begin)];
 		at_s += ret->pieces[ret->n].duration_s;
 	}
 	return 0;
@@ -122,6 +140,7 @@ int train_stage_trace(struct train_stage *stage, const struct drpc_train_config 
 	stage->traces[i] = (struct drpc_env_trace){
 		.load = {.pieces = load->pieces, .n_pieces = load->n, .shares = load->shares},
 		.seed = seed,
+		.spread = stage->spread,
 	};
 	return err;
 }

@@ -14,3 +14,5 @@ extern const struct drpc_sim_policy drpc_sim_policy_autothrottle;
 extern const struct drpc_sim_policy drpc_sim_policy_firm;
 extern const struct drpc_sim_policy drpc_sim_policy_coscal;
 extern const struct drpc_sim_policy drpc_sim_policy_reactive;
+extern const struct drpc_sim_policy drpc_sim_policy_teacher;
+extern const struct drpc_sim_policy drpc_sim_policy_drpc;

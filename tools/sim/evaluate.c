@@ -17,7 +17,7 @@
 enum { KEY_REPEAT = 0x100, KEY_SCALE, KEY_JSON, KEY_UNIFORM };
 
 struct arguments {
-	const char *app, *cluster, *policy, *trace, *rate, *mix;
+	const char *app, *cluster, *policy, *model, *trace, *rate, *mix;
 	const char *pairs[PARAMS_MAX];
 	size_t n_pairs;
 	double seconds, warmup, scale;
@@ -65,6 +65,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (a->n_pairs == PARAMS_MAX)
 			argp_error(state, "--param: at most %d", PARAMS_MAX);
 		a->pairs[a->n_pairs++] = arg;
+		return 0;
+	case 'M':
+		a->model = arg;
 		return 0;
 	case 't':
 		a->trace = arg;
@@ -197,6 +200,18 @@ static char *filter(int key, const char *text, void *input)
 	return out;
 }
 
+/* The option as a pair in `room`. */
+static int model_pair(struct arguments *a, char *room, size_t size)
+{
+	const int n = snprintf(room, size, "model=%s", a->model);
+
+	if (n < 0 || (size_t)n >= size || a->n_pairs == PARAMS_MAX)
+		return drpc_err(-E2BIG, "--model: at most %d parameters, and a shorter name",
+				PARAMS_MAX);
+	a->pairs[a->n_pairs++] = room;
+	return 0;
+}
+
 int sim_evaluate(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
@@ -204,6 +219,7 @@ int sim_evaluate(int argc, char **argv)
 		{"cluster", 'c', "FILE", 0, "a cluster instead of the file's own", 0},
 		{"policy", 'p', "NAME", 0, "who scales (default static)", 0},
 		{"param", 'P', "KEY=VALUE", 0, "a parameter of the policy; may be repeated", 0},
+		{"model", 'M', "FILE", 0, "what the policy learned, as --param model=FILE", 0},
 		{"trace", 't', "FILE", 0, "requests a second, one line a second", 0},
 		{"rate", 'r', "RATE", 0,
 		 "instead: a rate, or pieces RATE@DURATION and FROM:TO@DURATION joined by commas",
@@ -229,9 +245,12 @@ int sim_evaluate(int argc, char **argv)
 	const struct drpc_sim_policy *policy;
 	struct drpc_schedule schedule = {0};
 	struct drpc_sim_app *app = NULL;
+	char model[4096];
 	int err;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
+	if (a.model && model_pair(&a, model, sizeof(model)) < 0)
+		return 2;
 	policy = sim_policy_find(a.policy);
 	if (!policy)
 		return 2;

@@ -8,9 +8,17 @@
 #include "tools/sim/sim.h"
 
 const struct drpc_sim_policy *const sim_policies[] = {
-	&drpc_sim_policy_static,    &drpc_sim_policy_kuscal,	   &drpc_sim_policy_hpa,
-	&drpc_sim_policy_hpa_tuned, &drpc_sim_policy_autothrottle, &drpc_sim_policy_firm,
-	&drpc_sim_policy_coscal,    &drpc_sim_policy_reactive,	   NULL,
+	&drpc_sim_policy_static,
+	&drpc_sim_policy_kuscal,
+	&drpc_sim_policy_hpa,
+	&drpc_sim_policy_hpa_tuned,
+	&drpc_sim_policy_autothrottle,
+	&drpc_sim_policy_firm,
+	&drpc_sim_policy_coscal,
+	&drpc_sim_policy_reactive,
+	&drpc_sim_policy_teacher,
+	&drpc_sim_policy_drpc,
+	NULL,
 };
 
 const struct drpc_sim_policy *sim_policy_find(const char *name)

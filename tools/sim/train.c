@@ -10,6 +10,7 @@
 
 #include "lib/log.h"
 #include "lib/util.h"
+#include "teacher/students.h"
 #include "teacher/train.h"
 #include "tools/sim/sim.h"
 
@@ -18,7 +19,7 @@
 enum { KEY_EPISODES = 0x100, KEY_RESUME, KEY_JSON, KEY_SET, KEY_JUDGE_TRACES, KEY_JUDGE_SECONDS };
 
 struct arguments {
-	const char *app, *cluster, *trace, *out;
+	const char *app, *cluster, *trace, *out, *command;
 	double judge_seconds;
 	enum drpc_td3_kind kind;
 	enum drpc_scene_profile profile;
@@ -31,7 +32,7 @@ struct arguments {
 
 /* --- settings by name ---------------------------------------------------------------------------- */
 
-enum type { REAL, SIZE, MSEC, SEC };
+enum type { REAL, SIZE, MSEC, SEC, FLAG };
 
 struct setting {
 	const char *name;
@@ -51,10 +52,12 @@ static const struct setting settings[] = {
 	SETTING("steps", SIZE, steps, "intervals an episode"),
 	SETTING("spread", REAL, spread, "limits at the start, octaves to either side"),
 	SETTING("updates", REAL, updates, "of the learner a step"),
+	SETTING("warm", FLAG, warm, "begin with a clone of a rule; 0: with random networks"),
 	SETTING("random", SIZE, random_episodes, "episodes of random actions first"),
 	SETTING("explore-from", REAL, explore_from, "deviation of exploration noise"),
 	SETTING("explore-to", REAL, explore_to, "what it falls to"),
 	SETTING("explore-over", SIZE, explore_episodes, "so many episodes"),
+	SETTING("explore-replicas", REAL, explore_replicas, "replicas' part of that noise"),
 	SETTING("reward-scale", REAL, reward_scale, "the learner gets (reward - 1) times this"),
 	SETTING("learn-cpu", REAL, env.learn.cpu, "CPU utilisation that the learner is to want"),
 	SETTING("learn-memory", REAL, env.learn.memory, "memory utilisation"),
@@ -82,6 +85,8 @@ static const struct setting settings[] = {
 	SETTING("goal-cpu", REAL, goal.cpu, "utilisation of CPU limits that is wanted at least"),
 	SETTING("goal-memory", REAL, goal.memory, "of memory limits"),
 	SETTING("goal-p99", REAL, goal.p99_ms, "milliseconds at most"),
+	SETTING("goal-missed", REAL, goal.missed,
+		"share of requests that fail or are late, at most"),
 };
 
 static int set(struct drpc_train_config *config, const char *pair)
@@ -104,6 +109,9 @@ static int set(struct drpc_train_config *config, const char *pair)
 			break;
 		case SEC:
 			*(uint64_t *)at = (uint64_t)llround(value * 1e9);
+			break;
+		case FLAG:
+			*(bool *)at = value != 0;
 			break;
 		case MSEC:
 			*(double *)at = value * 1e6;
@@ -239,26 +247,141 @@ static bool on_round(void *arg, size_t episode, double reward, const struct drpc
 	return true;
 }
 
+static void print_students(const char *who, const struct drpc_imitation_report *r,
+			   const struct drpc_train_score *score)
+{
+	print_score(stdout, who, score);
+	printf("  %.4f of the teacher's reward; %.2f %% of %zu decisions differ (replicas %.2f %%, CPU %.2f %%, memory %.2f %%), %llu are opposite\n",
+	       r->reward_ratio, r->differ * 100, r->pairs, r->differ_in[DRPC_OUT_REPLICAS] * 100,
+	       r->differ_in[DRPC_OUT_CPU] * 100, r->differ_in[DRPC_OUT_MEMORY] * 100,
+	       (unsigned long long)drpc_imitation_opposed(r));
+}
+
+static void print_text(const struct drpc_train_report *report,
+		       const struct drpc_students_report *judged)
+{
+	print_score(stdout, "untrained", &report->scores[0]);
+	print_score(stdout, "chosen", &report->scores[report->best]);
+	printf("%zu episodes, %llu updates in %.0f s; best after %zu, ", report->episodes,
+	       (unsigned long long)report->updates, report->wall_s,
+	       report->scores[report->best].episode);
+	if (report->converged)
+		printf("converged after %zu\n", report->converged);
+	else
+		printf("did not converge\n");
+	printf("On held-out traces:\n");
+	print_score(stdout, "teacher", &judged->teacher);
+	print_students("students", &judged->own, &judged->students);
+	print_students("shared student", &judged->shared, &judged->of_shared);
+}
+
+static struct json_object *real(double value)
+{
+	char text[32];
+
+	if (!isfinite(value))
+		return NULL;
+	snprintf(text, sizeof(text), "%.9g", value);
+	return json_object_new_double_s(value, text);
+}
+
+static struct json_object *score_json(const struct drpc_train_score *s)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "episode", json_object_new_uint64(s->episode));
+	json_object_object_add(o, "reward", real(s->reward));
+	json_object_object_add(o, "cpu_utilisation", real(s->cpu));
+	json_object_object_add(o, "memory_utilisation", real(s->memory));
+	json_object_object_add(o, "p99_ms", real(s->p99_ms));
+	json_object_object_add(o, "p99_worst_ms", real(s->p99_worst_ms));
+	json_object_object_add(o, "slo_violation_rate", real(s->slo_violations));
+	json_object_object_add(o, "failure_rate", real(s->failures));
+	json_object_object_add(o, "cpu_hours", real(s->cpu_hours));
+	json_object_object_add(o, "memory_gib_hours", real(s->memory_gib_hours));
+	json_object_object_add(o, "oom_kills", json_object_new_uint64(s->oom_kills));
+	return o;
+}
+
+static struct json_object *students_json(const struct drpc_imitation_report *r,
+					 const struct drpc_train_score *score)
+{
+	struct json_object *o = score_json(score);
+
+	json_object_object_add(o, "reward_ratio", real(r->reward_ratio));
+	json_object_object_add(o, "decisions", json_object_new_uint64(r->pairs));
+	json_object_object_add(o, "differ", real(r->differ));
+	json_object_object_add(o, "opposed", json_object_new_uint64(drpc_imitation_opposed(r)));
+	return o;
+}
+
+static void print_json(const struct arguments *a, const struct drpc_train_config *c,
+		       const struct drpc_train_report *report,
+		       const struct drpc_students_report *judged)
+{
+	struct json_object *o = json_object_new_object(), *scores = json_object_new_array();
+
+	json_object_object_add(o, "app", json_object_new_string(c->env.app->name));
+	json_object_object_add(
+		o, "teacher",
+		json_object_new_string(a->kind == DRPC_TD3_JOINT ? "joint" : "pooled"));
+	json_object_object_add(o, "profile",
+			       json_object_new_string(drpc_scene_profile_name(a->profile)));
+	json_object_object_add(o, "seed", json_object_new_uint64(a->seed));
+	json_object_object_add(o, "episodes", json_object_new_uint64(report->episodes));
+	json_object_object_add(o, "updates", json_object_new_uint64(report->updates));
+	json_object_object_add(o, "wall_seconds", real(report->wall_s));
+	json_object_object_add(o, "converged_episode",
+			       report->converged ? json_object_new_uint64(report->converged)
+						 : NULL);
+	for (size_t i = 0; i < report->n_scores; i++)
+		json_object_array_add(scores, score_json(&report->scores[i]));
+	json_object_object_add(o, "scores", scores);
+	json_object_object_add(o, "held_out", score_json(&judged->teacher));
+	json_object_object_add(o, "students", students_json(&judged->own, &judged->students));
+	json_object_object_add(o, "shared_student",
+			       students_json(&judged->shared, &judged->of_shared));
+	printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
+	json_object_put(o);
+}
+
+/* --- command -------------------------------------------------------------------------------------- */
+
 static int train(const struct arguments *a, struct drpc_train_config *config)
 {
-	static struct drpc_train_report report;
+	struct drpc_students_config lessons = drpc_students_defaults();
+	_cleanup_free_ struct drpc_train_report *report = calloc(1, sizeof(*report));
+	struct drpc_students_report judged;
 	struct drpc_td3 *teacher = NULL;
-	struct drpc_train_score judged;
-	int err = drpc_train(config, &teacher, &report);
+	int err = report ? drpc_train(config, &teacher, report) : -ENOMEM;
 
+	lessons.command = a->command;
 	if (!err)
-		err = drpc_train_judge(config, DRPC_ENV_JUDGED, a->judge_traces, a->judge_seconds,
-				       drpc_train_teacher_acts, teacher, &judged);
+		err = drpc_students_teach(config, &lessons, teacher, a->judge_traces,
+					  a->judge_seconds, &judged);
 	drpc_td3_free(&teacher);
 	if (err)
 		return err;
-	print_score(stdout, "untrained", &report.scores[0]);
-	print_score(stdout, "chosen", &report.scores[report.best]);
-	print_score(stdout, "judged", &judged);
-	printf("%zu episodes, %llu updates in %.0f s; best after %zu, converged after %zu\n",
-	       report.episodes, (unsigned long long)report.updates, report.wall_s,
-	       report.scores[report.best].episode, report.converged);
+	if (a->json)
+		print_json(a, config, report, &judged);
+	else
+		print_text(report, &judged);
 	return 0;
+}
+
+/* How the program was called, for the policies' provenance. */
+static char *command_line(int argc, char **argv)
+{
+	char *out = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&out, &size);
+
+	if (!f)
+		return NULL;
+	fputs("drpc-sim", f);
+	for (int i = 0; i < argc; i++)
+		fprintf(f, " %s", argv[i]);
+	return fclose(f) == 0 ? out : NULL;
 }
 
 int sim_train(int argc, char **argv)
@@ -294,10 +417,12 @@ int sim_train(int argc, char **argv)
 			      .judge_traces = 10,
 			      .judge_seconds = 900};
 	_cleanup_free_ struct drpc_sim_piece *pieces = NULL;
+	_cleanup_free_ char *command = command_line(argc, argv);
 	struct drpc_train_config config;
 	struct drpc_sim_app *app = NULL;
 	int err;
 
+	a.command = command;
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
 	err = drpc_sim_app_load(a.app, a.cluster, &app);
 	if (err)
