@@ -236,7 +236,7 @@ static int draw(struct drpc_tower *tower, int n)
 int drpc_tower_least_tried(struct drpc_tower *tower)
 {
 	uint32_t tried[DRPC_TOWER_ACTIONS] = {0}, least = UINT32_MAX;
-	int candidates[DRPC_TOWER_ACTIONS], n = 0;
+	int candidates[DRPC_TOWER_ACTIONS] = {0}, n = 0;
 
 	for (size_t i = 0; i < kept(tower); i++)
 		tried[(int)tower->samples[i].action]++;
