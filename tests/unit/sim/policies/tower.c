@@ -52,8 +52,8 @@ Test(sim_tower, finds_the_best_action_for_the_rate)
 
 	for (int round = 0; round < 4; round++) {
 		for (int a = 0; a < DRPC_TOWER_ACTIONS; a++) {
-			const float target =
-				(float)(a / DRPC_TOWER_TARGETS + a % DRPC_TOWER_TARGETS);
+			const int first = a / DRPC_TOWER_TARGETS, second = a % DRPC_TOWER_TARGETS;
+			const float target = (float)(first + second);
 			const float rate = round % 2 ? 700 : 200;
 			const struct drpc_tower_sample s = {
 				.rps = rate,
