@@ -218,17 +218,20 @@ int drpc_scene_apply(const struct drpc_scene_action *params, struct drpc_sim *si
 	const double used_cores = o->cpu_usage_cores * params->headroom;
 	const double up = fmax((double)o->ready + o->draining, 1);
 	int err = 0;
+	double cores = moved(o->cpu_limit_cores, cpu, used_cores / up, spec->min_cpu_cores,
+			     spec->max_cpu_cores);
+	double bytes = moved(o->memory_limit_bytes, memory, o->memory_peak_bytes * params->headroom,
+			     spec->min_memory_bytes, spec->max_memory_bytes);
 
-	if (cpu != 0 && o->cpu_limit_cores > 0)
-		err = drpc_sim_set_cpu_limit(sim, o->index,
-					     moved(o->cpu_limit_cores, cpu, used_cores / up,
-						   spec->min_cpu_cores, spec->max_cpu_cores));
-	if (!err && memory != 0 && o->memory_limit_bytes > 0)
-		err = drpc_sim_set_memory_limit(sim, o->index,
-						moved(o->memory_limit_bytes, memory,
-						      o->memory_peak_bytes * params->headroom,
-						      spec->min_memory_bytes,
-						      spec->max_memory_bytes));
+	/* Calls pile up for want of CPU, too: back to at least what the file gives. */
+	if (o->oom_kills) {
+		cores = fmax(cores, spec->cpu_cores);
+		bytes = fmax(bytes, spec->memory_bytes);
+	}
+	if (o->cpu_limit_cores > 0)
+		err = drpc_sim_set_cpu_limit(sim, o->index, cores);
+	if (!err && o->memory_limit_bytes > 0)
+		err = drpc_sim_set_memory_limit(sim, o->index, bytes);
 	if (err)
 		return err;
 	return apply_replicas(params, sim, o, effective(outputs[DRPC_OUT_REPLICAS]), used_cores);

@@ -68,7 +68,7 @@ struct drpc_scene_action drpc_scene_action_defaults(void);
  * Applies outputs (replicas, CPU, memory): one counts where it is beyond the dead band. Replicas move
  * by one and stay where they would leave their bounds; limits move by a share of themselves, up to the
  * deployment's bounds. What is cut stays large enough for what was in use; after an OOM kill memory is
- * raised whatever the output. One that is not a number counts as 0. Returns 0, or what the simulator's actions return.
+ * raised whatever the output, and no limit stays below the file's. One that is not a number counts as 0. Returns 0, or what the simulator's actions return.
  */
 int drpc_scene_apply(const struct drpc_scene_action *params, struct drpc_sim *sim,
 		     const struct drpc_sim_service_obs *obs, const float outputs[DRPC_OUT_COUNT]);

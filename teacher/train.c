@@ -52,8 +52,8 @@ struct drpc_train_config drpc_train_defaults(const struct drpc_sim_app *app,
 	c.env.learn.objective_ns = app->slo_ns / 2;
 	c.td3.gamma = 0.9;
 	c.td3.max_grad_norm = 1;
-	c.env.learn.cpu = 0.7;
-	c.env.learn.memory = 0.78;
+	c.env.learn.cpu = 0.72;
+	c.env.learn.memory = 0.79;
 	c.td3.actor_lr = 3e-5;
 	c.td3.critic_lr = 1e-3;
 	if (kind == DRPC_TD3_POOLED) {

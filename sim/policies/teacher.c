@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * drpc as the paper compares it: the teacher alone, which sees everything and decides for everybody at
- * its longer interval, and students, each of which sees its own deployment and decides often. Both as
+ * its interval, and students, each of which sees its own deployment and decides often. Both as
  * they were trained (teacher/scene.h).
  */
 #include <errno.h>
@@ -174,8 +174,8 @@ static int learned_decide(void *self, struct drpc_sim *sim, const struct drpc_si
 
 const struct drpc_sim_policy drpc_sim_policy_teacher = {
 	.name = "teacher",
-	.help = "drpc's teacher alone, every 15 s: model=FILE period= lag= cpu-step= memory-step= headroom= brownout=",
-	.needs = {.period_ns = 15 * DRPC_NSEC_PER_SEC},
+	.help = "drpc's teacher alone, every 5 s: model=FILE period= lag= cpu-step= memory-step= headroom= brownout=",
+	.needs = {.period_ns = 5 * DRPC_NSEC_PER_SEC},
 	.create = teacher_create,
 	.decide = learned_decide,
 	.destroy = learned_destroy,
