@@ -42,6 +42,8 @@ static int keep_pair(struct school *s, const float *features)
 {
 	const size_t f = s->n * DRPC_F_COUNT, o = s->n * (size_t)DRPC_OUT_COUNT;
 
+	if (s->n == 0) /* no deployments, nothing to keep */
+		return 0;
 	if (s->pairs == s->room) {
 		const size_t room = s->room ? 2 * s->room : 256;
 		float *more = realloc(s->features, room * f * sizeof(*more));

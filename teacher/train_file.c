@@ -94,9 +94,9 @@ static struct json_object *score_to_json(const struct drpc_train_score *score)
 
 	json_object_object_add(o, "episode", json_object_new_uint64(score->episode));
 	for (size_t i = 0; i < DRPC_ARRAY_SIZE(members); i++)
-		json_object_object_add(
-			o, members[i].name,
-			real(*(const double *)((const char *)score + members[i].offset)));
+		json_object_object_add(o, members[i].name,
+				       real(*(const double *)(const void *)((const char *)score +
+									    members[i].offset)));
 	json_object_object_add(o, "oom_kills", json_object_new_uint64(score->oom_kills));
 	return o;
 }
@@ -121,7 +121,8 @@ static struct drpc_train_score score_from_json(struct json_object *o)
 					 .oom_kills = whole(o, "oom_kills")};
 
 	for (size_t i = 0; i < DRPC_ARRAY_SIZE(members); i++)
-		*(double *)((char *)&score + members[i].offset) = number(o, members[i].name);
+		*(double *)(void *)((char *)&score + members[i].offset) =
+			number(o, members[i].name);
 	return score;
 }
 

@@ -72,10 +72,11 @@ static int clone(const struct drpc_train_config *c, struct drpc_td3 *td3,
 	_cleanup_free_ float *x =
 		malloc(batch * td3->config.units * td3->config.state * sizeof(*x));
 	_cleanup_free_ float *want = malloc(2 * numbers * sizeof(*want));
-	float *dout = want + numbers;
+	float *dout;
 
 	if (!x || !want)
 		return drpc_err(-ENOMEM, "train: a batch of %zu", batch);
+	dout = want + numbers;
 	for (size_t step = 0; step < CLONE_STEPS; step++) {
 		const double lr = CLONE_RATE * (1 + cos(M_PI * (double)step / CLONE_STEPS)) / 2;
 		struct drpc_adam adam = drpc_adam_make(fmax(lr, 1e-6), 0);

@@ -95,7 +95,8 @@ static int set(struct drpc_train_config *config, const char *pair)
 
 	for (size_t i = 0; i < DRPC_ARRAY_SIZE(settings) && pair[n]; i++) {
 		const struct setting *s = &settings[i];
-		char *at = (char *)config + s->offset, *end;
+		void *at = (char *)config + s->offset;
+		char *end;
 		double value;
 
 		if (strlen(s->name) != n || strncmp(pair, s->name, n) != 0)

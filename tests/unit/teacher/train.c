@@ -91,11 +91,11 @@ Test(train, a_short_training_beats_no_training, .timeout = 300)
 	struct drpc_td3 *td3 = NULL, *untrained = NULL;
 	struct drpc_td3_config fresh;
 
-	c.episodes = 40;
+	c.episodes = 240;
 	c.envs = 4;
 	c.steps = 30;
 	c.random_episodes = 8;
-	c.explore_episodes = 30;
+	c.explore_episodes = 180;
 	c.choose_every = 5;
 	c.choose_seconds = 150;
 	c.updates = 2;
@@ -113,11 +113,9 @@ Test(train, a_short_training_beats_no_training, .timeout = 300)
 	cr_assert_eq(
 		drpc_train_judge(&c, DRPC_ENV_JUDGED, 4, 200, drpc_train_teacher_acts, td3, &after),
 		0);
-	cr_assert_gt(after.reward, before.reward + 0.01, "reward %g, untrained %g", after.reward,
+	cr_assert_gt(after.reward, before.reward + 0.05, "reward %g, untrained %g", after.reward,
 		     before.reward);
-	cr_assert_gt(after.cpu + after.memory, before.cpu + before.memory + 0.05,
-		     "CPU %g memory %g, untrained %g %g", after.cpu, after.memory, before.cpu,
-		     before.memory);
+	cr_assert_gt(after.cpu, 3 * before.cpu, "CPU %g, untrained %g", after.cpu, before.cpu);
 	drpc_td3_free(&td3);
 	drpc_td3_free(&untrained);
 	drpc_sim_app_free(&app);
