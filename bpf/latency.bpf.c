@@ -10,9 +10,9 @@
  * arrive before our own send hook has run, cannot spoil anything: its stamp waits in in_first.
  *
  * Who writes what: the receive path (softirq, or whoever holds the socket's lock) sets the stamps
- * of arrival and nothing else; the thread that reads or writes the socket does the rest. Two threads may share
- * a socket: `open` is claimed and released by compare-and-swap, so each turn is counted once as
- * seen and once as answered or dropped, whatever the interleaving.
+ * of arrival and nothing else; the thread that reads or writes the socket does the rest. Two
+ * threads may share a socket: `open` is claimed and released by compare-and-swap, so each turn is
+ * counted once as seen and once as answered or dropped, whatever the interleaving.
  *
  * What each I/O path yields:
  *   read, recv*, write, send*, io_uring send/recv   everything

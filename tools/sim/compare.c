@@ -57,16 +57,6 @@ struct comparison {
 
 /* --- arguments ---------------------------------------------------------------------------------- */
 
-static double number(struct argp_state *state, const char *what, const char *arg, double least)
-{
-	char *end;
-	const double value = strtod(arg, &end);
-
-	if (end == arg || *end || !(value >= least && value <= 1e9))
-		argp_error(state, "%s: '%s', expected a number from %g on", what, arg, least);
-	return value;
-}
-
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct arguments *a = state->input;
@@ -88,16 +78,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		a->policies = arg;
 		return 0;
 	case 'n':
-		a->seeds = (size_t)number(state, "--seeds", arg, 1);
+		a->seeds = (size_t)sim_number(state, "--seeds", arg, 1);
 		return 0;
 	case 'S':
-		a->seconds = number(state, "--seconds", arg, 1);
+		a->seconds = sim_number(state, "--seconds", arg, 1);
 		return 0;
 	case 'w':
-		a->warmup = number(state, "--warmup", arg, 0);
+		a->warmup = sim_number(state, "--warmup", arg, 0);
 		return 0;
 	case KEY_SCALE:
-		a->scale = number(state, "--scale", arg, 0);
+		a->scale = sim_number(state, "--scale", arg, 0);
 		return 0;
 	case KEY_MODELS:
 		a->models = arg;
@@ -106,7 +96,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		a->results = arg;
 		return 0;
 	case KEY_JOBS:
-		a->jobs = (size_t)number(state, "--jobs", arg, 1);
+		a->jobs = (size_t)sim_number(state, "--jobs", arg, 1);
 		return 0;
 	case KEY_JSON:
 		a->json = true;

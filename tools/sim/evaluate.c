@@ -25,16 +25,6 @@ struct arguments {
 	bool json, repeat, uniform;
 };
 
-static double number(struct argp_state *state, const char *what, const char *arg, double least)
-{
-	char *end;
-	const double value = strtod(arg, &end);
-
-	if (end == arg || *end || !(value >= least && value <= 1e9))
-		argp_error(state, "%s: '%s', expected a number from %g on", what, arg, least);
-	return value;
-}
-
 static uint64_t seed(struct argp_state *state, const char *arg)
 {
 	char *end;
@@ -82,13 +72,13 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		a->seed = seed(state, arg);
 		return 0;
 	case 'S':
-		a->seconds = number(state, "--seconds", arg, 0.001);
+		a->seconds = sim_number(state, "--seconds", arg, 0.001);
 		return 0;
 	case 'w':
-		a->warmup = number(state, "--warmup", arg, 0);
+		a->warmup = sim_number(state, "--warmup", arg, 0);
 		return 0;
 	case KEY_SCALE:
-		a->scale = number(state, "--scale", arg, 0);
+		a->scale = sim_number(state, "--scale", arg, 0);
 		return 0;
 	case KEY_REPEAT:
 		a->repeat = true;

@@ -4,6 +4,7 @@
 
 #include "sim/sim.h"
 
+struct argp_state;
 struct drpc_schedule;
 struct json_object;
 
@@ -23,6 +24,11 @@ int sim_forecast(int argc, char **argv);
 int sim_import(int argc, char **argv);
 int sim_generate(int argc, char **argv);
 int sim_train(int argc, char **argv);
+
+/* --- arguments.c -------------------------------------------------------------------------------- */
+
+/* A number from `least` to 1e9; ends the program with the usage otherwise, naming the option `what`. */
+double sim_number(struct argp_state *state, const char *what, const char *arg, double least);
 
 /* --- policies.c --------------------------------------------------------------------------------- */
 
