@@ -28,7 +28,7 @@ void sim_fine_add(struct sim_fine *fine, uint64_t ns)
 	fine->buckets[DRPC_MIN(bucket, (unsigned int)SIM_FINE_BUCKETS - 1)]++;
 }
 
-static double bucket_begin(unsigned int bucket)
+double drpc_sim_latency_bucket_ns(unsigned int bucket)
 {
 	const unsigned int octave = bucket >> FINE_BITS, cell = bucket & ((1u << FINE_BITS) - 1);
 
@@ -37,24 +37,43 @@ static double bucket_begin(unsigned int bucket)
 	return ldexp((double)((1u << FINE_BITS) + cell), (int)octave - 1);
 }
 
-/* Interpolated inside its bucket, and never above the largest value. */
-double sim_fine_quantile_ns(const struct sim_fine *fine, double q)
+/* Interpolated inside its bucket. */
+static double quantile(const uint32_t *counts, double rank)
 {
-	const double rank = q * (double)fine->count;
 	double below = 0.0;
 
 	for (unsigned int b = 0; b < SIM_FINE_BUCKETS; b++) {
-		const double n = fine->buckets[b];
+		const double n = counts[b];
 
 		if (n > 0.0 && below + n >= rank) {
-			const double begin = bucket_begin(b), end = bucket_begin(b + 1);
+			const double begin = drpc_sim_latency_bucket_ns(b);
 
-			return fmin(begin + (end - begin) * fmax(rank - below, 0.0) / n,
-				    fine->max_ns);
+			return begin + (drpc_sim_latency_bucket_ns(b + 1) - begin) *
+					       fmax(rank - below, 0.0) / n;
 		}
 		below += n;
 	}
 	return 0.0;
+}
+
+/* Never above the largest value. */
+double sim_fine_quantile_ns(const struct sim_fine *fine, double q)
+{
+	return fmin(quantile(fine->buckets, q * (double)fine->count), fine->max_ns);
+}
+
+const uint32_t *drpc_sim_latencies(const struct drpc_sim *sim)
+{
+	return sim->total.buckets;
+}
+
+double drpc_sim_latency_quantile_ns(const uint32_t *counts, double q)
+{
+	double count = 0.0;
+
+	for (unsigned int b = 0; b < SIM_FINE_BUCKETS; b++)
+		count += counts[b];
+	return quantile(counts, q * count);
 }
 
 /* --- snapshots ---------------------------------------------------------------------------------- */

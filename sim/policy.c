@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/log.h"
 #include "lib/util.h"
@@ -114,28 +115,102 @@ const struct drpc_sim_policy drpc_sim_policy_static = {
 
 /* --- a run -------------------------------------------------------------------------------------- */
 
-static int run(struct drpc_sim *sim, const struct drpc_sim_policy *policy, void *self,
-	       double seconds, void (*progress)(void *arg, double done), void *arg)
+struct run {
+	struct drpc_sim *sim;
+	const struct drpc_sim_policy *policy;
+	void *self;
+	struct drpc_sim_watch *watch;
+	uint64_t end_ns, look_ns, every_ns; /* the next look, and from one to the other */
+	void (*progress)(void *arg, double done);
+	void *arg;
+};
+
+static uint64_t cpu_ns(void)
 {
-	const uint64_t end_ns = (uint64_t)(seconds * 1e9);
-	const uint64_t stride = (uint64_t)(fmax(PROGRESS_SECONDS, seconds / 200) * 1e9);
-	uint64_t told_ns = 0;
+	struct timespec t;
 
-	while (drpc_sim_now_ns(sim) < end_ns) {
-		const uint64_t until = DRPC_MIN(end_ns, drpc_sim_now_ns(sim) + stride);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * DRPC_NSEC_PER_SEC + (uint64_t)t.tv_nsec;
+}
+
+static int decide(struct run *r, const struct drpc_sim_obs *obs)
+{
+	const uint64_t begin_ns = cpu_ns();
+	const int err = r->policy->decide(r->self, r->sim, obs);
+
+	r->watch->decisions++;
+	r->watch->decide_cpu_s += (double)(cpu_ns() - begin_ns) * 1e-9;
+	return err;
+}
+
+static int run(struct run *r)
+{
+	const uint64_t stride =
+		(uint64_t)(fmax(PROGRESS_SECONDS, (double)r->end_ns * 1e-9 / 200) * 1e9);
+	uint64_t told_ns = 0, now_ns;
+	int err = 0;
+
+	while (err >= 0 && (now_ns = drpc_sim_now_ns(r->sim)) < r->end_ns) {
+		const uint64_t until = DRPC_MIN(DRPC_MIN(r->end_ns, r->look_ns), now_ns + stride);
 		const struct drpc_sim_obs *obs = NULL;
-		int r = drpc_sim_step(sim, until, &obs);
 
-		if (r > 0 && policy->decide)
-			r = policy->decide(self, sim, obs);
-		if (r < 0)
-			return r;
-		if (progress && drpc_sim_now_ns(sim) >= told_ns + stride) {
-			told_ns = drpc_sim_now_ns(sim);
-			progress(arg, (double)told_ns / (double)end_ns);
+		/* Nothing has happened at time 0, where there may be a look. */
+		err = until > now_ns ? drpc_sim_step(r->sim, until, &obs) : 0;
+		if (err > 0 && r->policy->decide)
+			err = decide(r, obs);
+		now_ns = drpc_sim_now_ns(r->sim);
+		while (err >= 0 && now_ns >= r->look_ns) {
+			err = r->watch->look(r->watch->arg, r->sim);
+			r->look_ns += r->every_ns;
+		}
+		if (r->progress && now_ns >= told_ns + stride) {
+			told_ns = now_ns;
+			r->progress(r->arg, (double)told_ns / (double)r->end_ns);
 		}
 	}
-	return 0;
+	/* What came after the last multiple. */
+	if (err >= 0 && r->look_ns != UINT64_MAX && r->look_ns - r->every_ns != r->end_ns)
+		err = r->watch->look(r->watch->arg, r->sim);
+	return err < 0 ? err : 0;
+}
+
+int drpc_sim_evaluate_watched(const struct drpc_sim_app *app, const struct drpc_sim_config *config,
+			      const struct drpc_sim_policy *policy,
+			      const struct drpc_sim_params *params, double seconds,
+			      void (*progress)(void *arg, double done), void *arg,
+			      struct drpc_sim_watch *watch, struct drpc_sim_result *ret)
+{
+	struct drpc_sim_config c = *config;
+	struct run r = {
+		.policy = policy,
+		.watch = watch,
+		.end_ns = (uint64_t)(seconds * 1e9),
+		.look_ns = UINT64_MAX,
+		.every_ns = (uint64_t)(watch->every_s * 1e9),
+		.progress = progress,
+		.arg = arg,
+	};
+	int err;
+
+	if (watch->look && r.every_ns)
+		r.look_ns = (uint64_t)(config->warmup_s * 1e9);
+	c.needs = policy->needs;
+	err = drpc_sim_new(app, &c, &r.sim);
+	if (!err)
+		err = policy->create(r.sim, params, &c.needs, &r.self);
+	if (!err) {
+		err = drpc_sim_set_needs(r.sim, &c.needs);
+		if (!err)
+			err = run(&r);
+		if (!err) {
+			*ret = drpc_sim_result(r.sim);
+			watch->parameters = policy->parameters ? policy->parameters(r.self) : 0;
+		}
+		if (policy->destroy)
+			policy->destroy(r.self);
+	}
+	drpc_sim_free(&r.sim);
+	return err;
 }
 
 int drpc_sim_evaluate(const struct drpc_sim_app *app, const struct drpc_sim_config *config,
@@ -143,24 +218,8 @@ int drpc_sim_evaluate(const struct drpc_sim_app *app, const struct drpc_sim_conf
 		      double seconds, void (*progress)(void *arg, double done), void *arg,
 		      struct drpc_sim_result *ret)
 {
-	struct drpc_sim_config c = *config;
-	struct drpc_sim *sim = NULL;
-	void *self = NULL;
-	int err;
+	struct drpc_sim_watch watch = {0};
 
-	c.needs = policy->needs;
-	err = drpc_sim_new(app, &c, &sim);
-	if (!err)
-		err = policy->create(sim, params, &c.needs, &self);
-	if (!err) {
-		err = drpc_sim_set_needs(sim, &c.needs);
-		if (!err)
-			err = run(sim, policy, self, seconds, progress, arg);
-		if (!err)
-			*ret = drpc_sim_result(sim);
-		if (policy->destroy)
-			policy->destroy(self);
-	}
-	drpc_sim_free(&sim);
-	return err;
+	return drpc_sim_evaluate_watched(app, config, policy, params, seconds, progress, arg,
+					 &watch, ret);
 }

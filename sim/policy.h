@@ -199,6 +199,8 @@ struct drpc_sim_policy {
 	/* A negative errno ends the run. NULL for a policy that never acts. */
 	int (*decide)(void *self, struct drpc_sim *sim, const struct drpc_sim_obs *obs);
 	void (*destroy)(void *self); /* NULL-safe */
+	/* Numbers that were learned, of one that decides; NULL where nothing is. */
+	size_t (*parameters)(const void *self);
 };
 
 /* The policies of this library; the programs' tables (tools/sim/policies.c) name them all. */

@@ -95,7 +95,31 @@ struct drpc_sim_cpu_stat {
 };
 struct drpc_sim_cpu_stat drpc_sim_cpu_stat(struct drpc_sim *sim, uint32_t service);
 
+/*
+ * How long the requests took that ended well after the warm-up: counts of DRPC_SIM_LATENCY_BUCKETS
+ * buckets of 1.1 %, until the next step. The first begins at 0, the last has no end.
+ */
+#define DRPC_SIM_LATENCY_BUCKETS 2432
+const uint32_t *drpc_sim_latencies(const struct drpc_sim *sim);
+double drpc_sim_latency_bucket_ns(unsigned int bucket); /* where it begins */
+/* A quantile of such counts, which may be the difference of two; 0 of none. */
+double drpc_sim_latency_quantile_ns(const uint32_t *counts, double q);
+
 /* --- a policy's run ----------------------------------------------------------------------------- */
+
+/* Looks at a run from outside, and what is found out about the policy on the way. */
+struct drpc_sim_watch {
+	double every_s; /* 0: never */
+	/* At the end of the warm-up, each every_s after it, and at the run's end; what happens in the
+	 * run stays the same. A negative errno ends it. */
+	int (*look)(void *arg, struct drpc_sim *sim);
+	void *arg;
+
+	/* Found out. */
+	uint64_t decisions;
+	double decide_cpu_s; /* CPU time of all of them */
+	size_t parameters;   /* of what decides; 0: it has none, or does not tell */
+};
 
 /* Makes the simulation and the policy, runs them for `seconds`, and tells the result. `progress`
  * (NULL: none) is called with the share done, now and then. */
@@ -103,3 +127,10 @@ int drpc_sim_evaluate(const struct drpc_sim_app *app, const struct drpc_sim_conf
 		      const struct drpc_sim_policy *policy, const struct drpc_sim_params *params,
 		      double seconds, void (*progress)(void *arg, double done), void *arg,
 		      struct drpc_sim_result *ret);
+
+/* The same, watched. */
+int drpc_sim_evaluate_watched(const struct drpc_sim_app *app, const struct drpc_sim_config *config,
+			      const struct drpc_sim_policy *policy,
+			      const struct drpc_sim_params *params, double seconds,
+			      void (*progress)(void *arg, double done), void *arg,
+			      struct drpc_sim_watch *watch, struct drpc_sim_result *ret);

@@ -113,6 +113,8 @@ int drpc_env_reset(struct drpc_env *env, const struct drpc_env_trace *trace)
 	env->intervals = 0;
 	err = drpc_scene_new(env->config.app, &env->scene);
 	if (!err)
+		drpc_scene_forecasts(env->scene, !env->config.blind);
+	if (!err)
 		err = drpc_sim_new(env->config.app, &config, &env->sim);
 	if (!err && trace->spread > 0)
 		err = scatter(env, trace->seed, trace->spread);

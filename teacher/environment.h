@@ -21,6 +21,7 @@ struct drpc_env_config {
 	struct drpc_scene_reward learn;	 /* what the teacher is taught to want */
 	struct drpc_scene_reward report; /* what is reported */
 	uint64_t period_ns;		 /* of an interval */
+	bool blind;			 /* the rate of now stands where the forecast does */
 };
 
 /* What an episode brings. */

@@ -10,8 +10,10 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
+#define WEIGHT_LEAST 1 /* of cpu.weight */
+#define WEIGHT_MOST  10000
 /* Beyond this a feature says nothing but "very much". */
-#define FEATURE_MAX 1e6
+#define FEATURE_MAX  1e6
 
 static const char *const profile_names[] = {"paper", "node"};
 
@@ -25,6 +27,7 @@ struct drpc_scene {
 	const struct drpc_sim_app *app;
 	struct eye *eyes;
 	float *features; /* [services][DRPC_F_COUNT] */
+	bool blind;	 /* forecasts are off */
 };
 
 /* --- state -------------------------------------------------------------------------------------- */
@@ -91,6 +94,11 @@ static double sane(double value)
 	return isfinite(value) ? DRPC_CLAMP(value, 0.0, FEATURE_MAX) : 0.0;
 }
 
+void drpc_scene_forecasts(struct drpc_scene *scene, bool on)
+{
+	scene->blind = !on;
+}
+
 void drpc_scene_look(struct drpc_scene *scene, const struct drpc_sim_obs *obs)
 {
 	const uint64_t ahead_ns = obs->end_ns - obs->begin_ns;
@@ -104,7 +112,8 @@ void drpc_scene_look(struct drpc_scene *scene, const struct drpc_sim_obs *obs)
 		eye->rate = sane(o->rate_rps);
 		eye->p99_ns = sane(o->p99_ns / slo_ns) * slo_ns;
 		drpc_holt_push(&eye->holt, obs->end_ns, eye->rate);
-		eye->forecast = sane(drpc_holt_rate(&eye->holt, ahead_ns));
+		eye->forecast =
+			scene->blind ? eye->rate : sane(drpc_holt_rate(&eye->holt, ahead_ns));
 		f[DRPC_F_CPU_UTIL] = (float)sane(o->cpu_utilisation);
 		f[DRPC_F_MEM_UTIL] = (float)sane(o->memory_utilisation);
 		f[DRPC_F_REPLICAS] = (float)o->wanted;
@@ -204,6 +213,13 @@ static int apply_replicas(const struct drpc_scene_action *params, struct drpc_si
 	return drpc_sim_set_replicas(sim, o->index, (uint32_t)to);
 }
 
+static int apply_weight(struct drpc_sim *sim, const struct drpc_sim_service_obs *o, double by)
+{
+	const double to = fmin(fmax(round(o->cpu_weight * (1 + by)), WEIGHT_LEAST), WEIGHT_MOST);
+
+	return by == 0 ? 0 : drpc_sim_set_cpu_weight(sim, o->index, (uint32_t)to);
+}
+
 int drpc_scene_apply(const struct drpc_scene_action *params, struct drpc_sim *sim,
 		     const struct drpc_sim_service_obs *o, const float outputs[DRPC_OUT_COUNT])
 {
@@ -218,10 +234,14 @@ int drpc_scene_apply(const struct drpc_scene_action *params, struct drpc_sim *si
 	const double used_cores = o->cpu_usage_cores * params->headroom;
 	const double up = fmax((double)o->ready + o->draining, 1);
 	int err = 0;
-	double cores = moved(o->cpu_limit_cores, cpu, used_cores / up, spec->min_cpu_cores,
-			     spec->max_cpu_cores);
-	double bytes = moved(o->memory_limit_bytes, memory, o->memory_peak_bytes * params->headroom,
-			     spec->min_memory_bytes, spec->max_memory_bytes);
+	double cores, bytes;
+
+	if (params->weight_only)
+		return apply_weight(sim, o, cpu);
+	cores = moved(o->cpu_limit_cores, cpu, used_cores / up, spec->min_cpu_cores,
+		      spec->max_cpu_cores);
+	bytes = moved(o->memory_limit_bytes, memory, o->memory_peak_bytes * params->headroom,
+		      spec->min_memory_bytes, spec->max_memory_bytes);
 
 	/* Calls pile up for want of CPU, too: back to at least what the file gives. */
 	if (o->oom_kills) {

@@ -38,6 +38,9 @@ void drpc_scene_free(struct drpc_scene **scene);
 /* Takes an interval in. A number that is not finite counts as 0: none gets past here. */
 void drpc_scene_look(struct drpc_scene *scene, const struct drpc_sim_obs *obs);
 
+/* Without it the rate of now stands where the forecast does, from the next look on. On at first. */
+void drpc_scene_forecasts(struct drpc_scene *scene, bool on);
+
 /* [services][DRPC_F_COUNT] of the last interval, as an agent would see them. The forecast is Holt's,
  * an interval ahead; an objective is known at the services that users call. */
 const float *drpc_scene_features(const struct drpc_scene *scene);
@@ -59,6 +62,9 @@ struct drpc_scene_action {
 	double cpu_step, memory_step; /* share of the limit that an output of 1 moves it by */
 	double headroom; /* a cut stays above what was used, times this; 0: it may go anywhere */
 	bool brownout;	 /* optional services may go to no replicas */
+	/* The CPU output moves cpu.weight, by as much, and nothing else moves: what is left where
+	 * limits may not be touched. */
+	bool weight_only;
 };
 
 /* Three tenths of a CPU limit, a fifth of a memory limit, headroom of a tenth, no brownout. */

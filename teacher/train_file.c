@@ -44,7 +44,7 @@ static char *settings(const struct drpc_train_config *c)
 		"reward %g %g ^%g %g x%g (%g %g ^%g %g), step %g %g %g %d, updates %g, "
 		"warm %d, random %zu, explore %g..%g x%g over %zu, net %zu %zu %zu %zu norm %d embed %zu, "
 		"batch %zu, gamma %g, tau %g, noise %g %g, delay %u, lr %g %g, clip %g, "
-		"rates %g..%g, trace %zu, choose %zu %zu %g, replay %zu",
+		"rates %g..%g, trace %zu, choose %zu %zu %g, replay %zu%s",
 		c->env.app->name, c->env.app->n_services,
 		c->td3.kind == DRPC_TD3_JOINT ? "joint" : "pooled",
 		drpc_scene_profile_name(c->env.profile), (unsigned long long)c->seed, c->envs,
@@ -57,7 +57,8 @@ static char *settings(const struct drpc_train_config *c)
 		c->td3.hidden[3], c->td3.norm, c->td3.embed, c->td3.batch, c->td3.gamma, c->td3.tau,
 		c->td3.policy_noise, c->td3.noise_clip, c->td3.policy_delay, c->td3.actor_lr,
 		c->td3.critic_lr, c->td3.max_grad_norm, c->least_rps, c->most_rps, c->n_trace,
-		c->choose_every, c->choose_traces, c->choose_seconds, c->replay);
+		c->choose_every, c->choose_traces, c->choose_seconds, c->replay,
+		c->env.blind ? ", no forecasts" : "");
 	return n < 0 ? NULL : text;
 }
 

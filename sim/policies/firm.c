@@ -387,6 +387,13 @@ static int firm_decide(void *self, struct drpc_sim *sim, const struct drpc_sim_o
 	return err;
 }
 
+static size_t firm_parameters(const void *self)
+{
+	const struct firm *f = self;
+
+	return drpc_ddpg_params(f->ddpg);
+}
+
 const struct drpc_sim_policy drpc_sim_policy_firm = {
 	.name = "firm",
 	.help = "critical paths, a support vector machine and DDPG (model=FILE, learn=1)",
@@ -394,4 +401,5 @@ const struct drpc_sim_policy drpc_sim_policy_firm = {
 	.create = firm_create,
 	.decide = firm_decide,
 	.destroy = firm_destroy,
+	.parameters = firm_parameters,
 };

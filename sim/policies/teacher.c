@@ -45,8 +45,10 @@ static int read_params(const struct drpc_sim_params *params, struct learned *l,
 		       struct drpc_sim_needs *needs)
 {
 	static const char *const known[] = {"model",	   "period",   "lag",	   "cpu-step",
-					    "memory-step", "headroom", "brownout", NULL};
+					    "memory-step", "headroom", "brownout", "weight-only",
+					    "forecast",	   NULL};
 	double period_s = (double)needs->period_ns * 1e-9, lag_s = 0, brownout = 0;
+	double weight_only = 0, forecast = 1;
 	int err = drpc_sim_params_check(params, known);
 
 	if (!err)
@@ -61,6 +63,10 @@ static int read_params(const struct drpc_sim_params *params, struct learned *l,
 		err = drpc_sim_param_number(params, "headroom", &l->action.headroom);
 	if (!err)
 		err = drpc_sim_param_number(params, "brownout", &brownout);
+	if (!err)
+		err = drpc_sim_param_number(params, "weight-only", &weight_only);
+	if (!err)
+		err = drpc_sim_param_number(params, "forecast", &forecast);
 	if (err)
 		return err;
 	if (!(period_s >= 0.1 && period_s <= 86400 && lag_s >= 0 && lag_s <= 86400))
@@ -75,6 +81,8 @@ static int read_params(const struct drpc_sim_params *params, struct learned *l,
 			"policy: cpu-step=%g memory-step=%g headroom=%g, expected above 0 and below 1, and 0 or more",
 			l->action.cpu_step, l->action.memory_step, l->action.headroom);
 	l->action.brownout = brownout != 0;
+	l->action.weight_only = weight_only != 0;
+	drpc_scene_forecasts(l->scene, forecast != 0);
 	needs->period_ns = (uint64_t)llround(period_s * 10) * 100 * DRPC_NSEC_PER_MSEC;
 	needs->lag_ns = (uint64_t)llround(lag_s * 1e9);
 	return 0;
@@ -172,13 +180,23 @@ static int learned_decide(void *self, struct drpc_sim *sim, const struct drpc_si
 	return err;
 }
 
+/* A student's; all of them have as many. */
+static size_t learned_parameters(const void *self)
+{
+	const struct learned *l = self;
+
+	return l->teacher ? l->teacher->actor.net.n_params
+			  : drpc_student_params(drpc_policy_net_info(l->students[0])->n_inputs);
+}
+
 const struct drpc_sim_policy drpc_sim_policy_teacher = {
 	.name = "teacher",
-	.help = "drpc's teacher alone, every 5 s: model=FILE period= lag= cpu-step= memory-step= headroom= brownout=",
+	.help = "drpc's teacher alone, every 5 s: model=FILE period= lag= cpu-step= memory-step= headroom= brownout= weight-only= forecast=",
 	.needs = {.period_ns = 5 * DRPC_NSEC_PER_SEC},
 	.create = teacher_create,
 	.decide = learned_decide,
 	.destroy = learned_destroy,
+	.parameters = learned_parameters,
 };
 
 const struct drpc_sim_policy drpc_sim_policy_drpc = {
@@ -188,4 +206,5 @@ const struct drpc_sim_policy drpc_sim_policy_drpc = {
 	.create = students_create,
 	.decide = learned_decide,
 	.destroy = learned_destroy,
+	.parameters = learned_parameters,
 };

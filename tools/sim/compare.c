@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* `drpc-sim compare`: all policies on a suite of traces and some seeds, over all processors. */
 #include <argp.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lib/log.h"
 #include "lib/util.h"
@@ -15,11 +17,11 @@
 #include "tools/sim/sim.h"
 #include "tools/sim/suite.h"
 
-#define DEFAULT_APP   "deploy/apps/train-ticket.yaml"
-#define SEED_FIRST    1001 /* of the simulations; training has others */
-#define POLICIES_MAX  32
-#define RESULTS_MAX   (256UL * 1024 * 1024)
-#define APP_BYTES_MAX (16UL * 1024 * 1024)
+#define DEFAULT_APP    "deploy/apps/train-ticket.yaml"
+#define SEED_FIRST     1001 /* of the simulations; training has others */
+#define POLICIES_MAX   32
+#define RESULTS_MAX    (256UL * 1024 * 1024)
+#define FILE_BYTES_MAX (256UL * 1024 * 1024)
 
 enum { KEY_JSON = 0x100, KEY_SCALE, KEY_MODELS, KEY_RESULTS, KEY_JOBS };
 
@@ -115,23 +117,47 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 static int digest_file(const char *path, uint64_t *ret)
 {
 	_cleanup_free_ char *text = NULL;
-	const ssize_t n = drpc_read_file_at(AT_FDCWD, path, APP_BYTES_MAX, &text);
+	const ssize_t n = drpc_read_file_at(AT_FDCWD, path, FILE_BYTES_MAX, &text);
 	uint64_t hash = 0xcbf29ce484222325ULL;
 
 	if (n < 0)
 		return drpc_err((int)n, "cannot read %s", path);
 	for (ssize_t i = 0; i < n; i++)
 		hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3ULL;
-	*ret ^= hash;
+	*ret = (*ret ^ hash) * 0x100000001b3ULL;
 	return 0;
 }
 
-/* A model, and the predictor that may lie beside it. */
+/* The files of a folder in the order of their names. */
+static int digest_folder(const char *path, uint64_t *ret)
+{
+	struct dirent **names = NULL;
+	const int n = scandir(path, &names, NULL, alphasort);
+	int err = n < 0 ? -errno : 0;
+
+	for (int i = 0; i < n; i++) {
+		_cleanup_free_ char *file = NULL;
+
+		if (!err && names[i]->d_name[0] != '.')
+			err = asprintf(&file, "%s/%s", path, names[i]->d_name) < 0
+				      ? -ENOMEM
+				      : digest_file(file, ret);
+		free(names[i]);
+	}
+	free(names);
+	return err;
+}
+
+/* A model, and the predictor that may lie beside it; students are a folder of files. */
 static int digest_model(const char *path, uint64_t *ret)
 {
 	_cleanup_free_ char *beside = NULL;
-	int err = digest_file(path, ret);
+	struct stat st;
+	int err;
 
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return digest_folder(path, ret);
+	err = digest_file(path, ret);
 	if (!err && asprintf(&beside, "%s.gru", path) < 0)
 		err = -ENOMEM;
 	if (!err && access(beside, F_OK) == 0)
@@ -153,7 +179,7 @@ static int add_policy(struct comparison *c, const char *name, bool wanted)
 	if (c->n_policies == POLICIES_MAX)
 		return drpc_err(-E2BIG, "--policies: at most %d", POLICIES_MAX);
 	if (contestant && contestant->has_model) {
-		path = sim_model_path(c->arguments->models, c->app->name, name);
+		path = sim_model_find(c->arguments->models, c->app->name, name);
 		if (!path)
 			return -ENOMEM;
 		there = access(path, R_OK) == 0;
@@ -271,13 +297,15 @@ static void find_results(struct comparison *c)
 }
 
 static int keep_result(const struct comparison *c, const struct job *job,
-		       const struct drpc_sim_result *result, double wall_seconds)
+		       const struct drpc_sim_result *result, const struct drpc_sim_watch *watch,
+		       double wall_seconds)
 {
 	const struct sim_case shown = {.policy = job->policy->name,
 				       .app = c->app->name,
 				       .trace = job->workload->name,
 				       .seed = job->seed,
-				       .wall_seconds = wall_seconds};
+				       .wall_seconds = wall_seconds,
+				       .watch = watch};
 	struct json_object *o = json_object_new_object();
 	_cleanup_free_ char *line = NULL;
 	int n;
@@ -312,14 +340,15 @@ static int run_job(void *arg, size_t index)
 		.warmup_s = w->warmup,
 	};
 	const uint64_t begin_ns = drpc_now_ns();
+	struct drpc_sim_watch watch = {0};
 	struct drpc_sim_result result;
-	int err = drpc_sim_evaluate(c->app, &config, job->policy, &params, w->seconds, on_progress,
-				    NULL, &result);
+	int err = drpc_sim_evaluate_watched(c->app, &config, job->policy, &params, w->seconds,
+					    on_progress, NULL, &watch, &result);
 
 	if (err)
 		return drpc_err(err, "%s, %s, seed %llu: not finished", job->policy->name, w->name,
 				(unsigned long long)job->seed);
-	return keep_result(c, job, &result, (double)(drpc_now_ns() - begin_ns) * 1e-9);
+	return keep_result(c, job, &result, &watch, (double)(drpc_now_ns() - begin_ns) * 1e-9);
 }
 
 /* --- output ------------------------------------------------------------------------------------- */
@@ -442,7 +471,7 @@ int sim_compare(int argc, char **argv)
 		{"policies", 'p', "LIST", 0,
 		 "names joined by commas (default all that are trained)", 0},
 		{"models", KEY_MODELS, "DIR", 0,
-		 "what they learnt: DIR/APPLICATION.POLICY.model (default " SIM_MODELS_DIR ")", 0},
+		 "what they learnt, docs/baselines.md (default " SIM_MODELS_DIR ")", 0},
 		{"seconds", 'S', "S", 0, "the first S seconds of each trace alone", 0},
 		{"warmup", 'w', "S", 0, "of --trace that do not count (default 0)", 0},
 		{"scale", KEY_SCALE, "X", 0, "the rates of --trace times X (default 1)", 0},

@@ -2,7 +2,9 @@
 #include "tools/sim/contest.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/sim/sim.h"
 
@@ -42,4 +44,30 @@ char *sim_model_path(const char *dir, const char *app, const char *policy)
 	char *path = NULL;
 
 	return asprintf(&path, "%s/%s.%s.model", dir, app, policy) < 0 ? NULL : path;
+}
+
+char *sim_model_find(const char *dir, const char *app, const char *policy)
+{
+	static const char *const names[][3] = {
+		{"teacher", "%s/%s/teacher.td3", NULL},
+		{"drpc", "%s/%s/students-paper", "%s/%s/students-node"},
+	};
+	char *path = NULL;
+
+	for (size_t i = 0; i < 2; i++) {
+		if (strcmp(policy, names[i][0]) != 0)
+			continue;
+		if (asprintf(&path, names[i][1], dir, app) < 0)
+			return NULL;
+		if (access(path, R_OK) == 0 || !names[i][2])
+			return path;
+		free(path);
+		return asprintf(&path, names[i][2], dir, app) < 0 ? NULL : path;
+	}
+	if (asprintf(&path, "%s/%s/%s.model", dir, app, policy) < 0)
+		return NULL;
+	if (access(path, R_OK) == 0)
+		return path;
+	free(path);
+	return sim_model_path(dir, app, policy);
 }

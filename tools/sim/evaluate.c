@@ -9,18 +9,20 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "tools/load/schedule.h"
+#include "tools/sim/record.h"
 #include "tools/sim/sim.h"
 
 #define PARAMS_MAX	64
 #define DEFAULT_SECONDS 600.0
+#define DEFAULT_EVERY	10.0
 
-enum { KEY_REPEAT = 0x100, KEY_SCALE, KEY_JSON, KEY_UNIFORM };
+enum { KEY_REPEAT = 0x100, KEY_SCALE, KEY_JSON, KEY_UNIFORM, KEY_SERIES, KEY_EVERY, KEY_HISTOGRAM };
 
 struct arguments {
-	const char *app, *cluster, *policy, *model, *trace, *rate, *mix;
+	const char *app, *cluster, *policy, *model, *trace, *rate, *mix, *series, *histogram;
 	const char *pairs[PARAMS_MAX];
 	size_t n_pairs;
-	double seconds, warmup, scale;
+	double seconds, warmup, scale, every;
 	uint64_t seed;
 	bool json, repeat, uniform;
 };
@@ -86,6 +88,15 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_UNIFORM:
 		a->uniform = true;
 		return 0;
+	case KEY_SERIES:
+		a->series = arg;
+		return 0;
+	case KEY_HISTOGRAM:
+		a->histogram = arg;
+		return 0;
+	case KEY_EVERY:
+		a->every = sim_number(state, "--every", arg, 0.001);
+		return 0;
 	case KEY_JSON:
 		a->json = true;
 		return 0;
@@ -138,10 +149,13 @@ static int evaluate(const struct arguments *a, const struct drpc_sim_policy *pol
 		.seed = a->seed,
 		.warmup_s = a->warmup,
 	};
+	struct drpc_sim_watch watch = {0};
 	struct sim_case c = {.policy = policy->name,
 			     .app = app->name,
 			     .trace = a->trace ? base_name(a->trace) : a->rate,
-			     .seed = a->seed};
+			     .seed = a->seed,
+			     .watch = &watch};
+	struct sim_recording *recording = NULL;
 	struct drpc_sim_result result;
 	uint64_t begin = drpc_now_ns();
 	int err = pieces ? 0 : -ENOMEM;
@@ -152,10 +166,18 @@ static int evaluate(const struct arguments *a, const struct drpc_sim_policy *pol
 	if (!err && a->mix)
 		err = sim_mix(app, a->mix, schedule->count, &shares);
 	config.load.shares = shares;
+	if (!err && (a->series || a->histogram)) {
+		err = sim_recording_new(app, a->series, a->every, a->histogram, &recording);
+		if (!err)
+			watch = sim_recording_watch(recording);
+	}
 	if (!err)
-		err = drpc_sim_evaluate(app, &config, policy, &params, seconds,
-					isatty(STDERR_FILENO) ? show_progress : NULL, NULL,
-					&result);
+		err = drpc_sim_evaluate_watched(app, &config, policy, &params, seconds,
+						isatty(STDERR_FILENO) ? show_progress : NULL, NULL,
+						&watch, &result);
+	if (!err && recording)
+		err = sim_recording_keep(recording);
+	sim_recording_free(&recording);
 	if (err)
 		return err;
 	c.wall_seconds = (double)(drpc_now_ns() - begin) * 1e-9;
@@ -222,6 +244,10 @@ int sim_evaluate(int argc, char **argv)
 		{"seed", 's', "N", 0, "default 1", 0},
 		{"seconds", 'S', "S", 0, "to simulate (default: the load's length, or 600)", 0},
 		{"warmup", 'w', "S", 0, "of these at the start that do not count (default 0)", 0},
+		{"series", KEY_SERIES, "FILE", 0, "a table of the run, a line each --every seconds",
+		 0},
+		{"every", KEY_EVERY, "S", 0, "default 10", 0},
+		{"histogram", KEY_HISTOGRAM, "FILE", 0, "a table of how long requests took", 0},
 		{"json", KEY_JSON, NULL, 0, "print one JSON object", 0},
 		{0},
 	};
@@ -231,7 +257,7 @@ int sim_evaluate(int argc, char **argv)
 		.doc = "Runs an application under a load while a policy scales it.\v",
 		.help_filter = filter,
 	};
-	struct arguments a = {.policy = "static", .seed = 1, .scale = 1.0};
+	struct arguments a = {.policy = "static", .seed = 1, .scale = 1.0, .every = DEFAULT_EVERY};
 	const struct drpc_sim_policy *policy;
 	struct drpc_schedule schedule = {0};
 	struct drpc_sim_app *app = NULL;

@@ -71,6 +71,12 @@ static double failure_rate(const struct drpc_sim_result *r)
 	return ended > 0.0 ? (double)r->failed / ended : 0.0;
 }
 
+/* Of all services together; NAN where nothing was decided. */
+static double decision_us(const struct drpc_sim_watch *watch)
+{
+	return watch->decisions ? watch->decide_cpu_s * 1e6 / (double)watch->decisions : NAN;
+}
+
 struct json_object *sim_result_json(const struct sim_case *c, const struct drpc_sim_result *r)
 {
 	struct json_object *o = json_object_new_object();
@@ -94,6 +100,11 @@ struct json_object *sim_result_json(const struct sim_case *c, const struct drpc_
 	add_count(o, "failed_killed", r->failures[DRPC_SIM_FAILED_KILLED]);
 	add_count(o, "oom_kills", r->oom_kills);
 	add_count(o, "actions", r->actions);
+	add(o, "cpu_hours", r->cpu_cores_mean * r->measured_s / 3600);
+	add(o, "memory_gib_hours", r->memory_mib_mean / 1024 * r->measured_s / 3600);
+	add_count(o, "decisions", c->watch->decisions);
+	add(o, "decision_cpu_us", decision_us(c->watch));
+	add_count(o, "parameters", c->watch->parameters);
 	add(o, "sim_seconds", r->sim_seconds);
 	add(o, "wall_seconds", c->wall_seconds);
 	add_count(o, "events", r->events);
@@ -122,6 +133,9 @@ void sim_result_print(const struct sim_case *c, const struct drpc_sim_result *r)
 	       (unsigned long long)r->oom_kills);
 	printf("replicas    %.1f, %llu actions\n", r->replicas_mean,
 	       (unsigned long long)r->actions);
+	if (c->watch->decisions)
+		printf("decisions   %llu, %.1f us of CPU time each\n",
+		       (unsigned long long)c->watch->decisions, decision_us(c->watch));
 	printf("simulated   %.0f s in %.2f s, %llu events\n", r->sim_seconds, c->wall_seconds,
 	       (unsigned long long)r->events);
 }

@@ -45,6 +45,7 @@ struct sim_case {
 	const char *policy, *app, *trace;
 	uint64_t seed;
 	double wall_seconds;
+	const struct drpc_sim_watch *watch; /* of the run */
 };
 
 /* One object with the keys that docs/simulator.md lists; the caller puts it. */

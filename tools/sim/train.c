@@ -64,6 +64,7 @@ static const struct setting settings[] = {
 	SETTING("learn-exponent", REAL, env.learn.exponent, "of utilisation errors"),
 	SETTING("learn-objective", MSEC, env.learn.objective_ns, "on p99, in milliseconds"),
 	SETTING("exponent", REAL, env.report.exponent, "of the reward that is reported"),
+	SETTING("blind", FLAG, env.blind, "1: what is seen holds no forecast, but the rate of now"),
 	SETTING("cpu-step", REAL, env.action.cpu_step, "share of the limit"),
 	SETTING("memory-step", REAL, env.action.memory_step, "share of the limit"),
 	SETTING("headroom", REAL, env.action.headroom, "a cut stays above use times this"),
