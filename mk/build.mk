@@ -3,17 +3,19 @@
 # --- archives: name → sources -------------------------------------------------------------------
 SRC_lib   := $(wildcard lib/*.c)
 SRC_nn    := $(wildcard nn/*.c)
+SRC_link := $(wildcard link/*.c) build/proto/link/experience.pb-c.c
 SRC_teacher := $(filter-out teacher/main.c,$(wildcard teacher/*.c))
 SRC_agent := $(filter-out agent/main.c,$(wildcard agent/*.c agent/*/*.c))
 SRC_cli   := $(filter-out tools/drpc/main.c,$(wildcard tools/drpc/*.c))
 SRC_testbed := $(filter-out tools/testbed/main.c,$(wildcard tools/testbed/*.c))
 SRC_workload := $(wildcard workload/*.c)
+SRC_fit   := $(wildcard fit/*.c)
 SRC_sim   := $(wildcard sim/*.c)
 SRC_policies := $(wildcard sim/policies/*.c)
 SRC_simcli := $(filter-out tools/sim/main.c,$(wildcard tools/sim/*.c))
 SRC_load  := $(filter-out tools/load/main.c,$(wildcard tools/load/*.c))
 SRC_bench := $(filter-out tools/bench/main.c,$(wildcard tools/bench/*.c))
-ARCHIVES  := lib nn teacher agent cli testbed load sim policies simcli workload bench
+ARCHIVES  := lib nn link teacher agent cli testbed load sim policies simcli workload bench fit
 
 # --- kernels: one source per instruction set, chosen at run time (nn/isa.h) ---------------------
 # Under the sanitizers -O3 takes minutes of compilation for nothing, and no fuzz target comes here.
@@ -32,6 +34,8 @@ PROGRAMS := drpc-agent drpc-teacher drpc drpc-load drpc-testbed drpc-sim drpc-be
 
 AGENT_PKGS := libbpf liburing libmicrohttpd libcurl json-c yaml-0.1 libcrypto libsystemd libcap-ng
 
+LINK_PKGS := libnats libprotobuf-c json-c libcrypto
+
 MAIN_drpc-agent := agent/main.c
 ARCS_drpc-agent := agent nn lib
 PKGS_drpc-agent := $(AGENT_PKGS)
@@ -41,8 +45,8 @@ ARCS_drpc-teacher := teacher agent nn lib
 PKGS_drpc-teacher := openblas json-c libcrypto
 
 MAIN_drpc := tools/drpc/main.c
-ARCS_drpc := cli agent nn lib
-PKGS_drpc := $(AGENT_PKGS) ncursesw
+ARCS_drpc := cli fit agent nn lib
+PKGS_drpc := $(AGENT_PKGS) ncursesw sqlite3
 
 MAIN_drpc-load := tools/load/main.c
 ARCS_drpc-load := load workload lib
@@ -57,12 +61,12 @@ LDFLAGS_drpc-testbed := $(if $(filter release,$(BUILD)),-static-pie -Xlinker --n
 $(OUT)/drpc-testbed: LDFLAGS := $(filter-out -pie,$(LDFLAGS))
 
 MAIN_drpc-sim := tools/sim/main.c
-ARCS_drpc-sim := simcli load policies teacher agent sim workload nn lib
+ARCS_drpc-sim := simcli load policies teacher agent fit sim workload nn lib
 PKGS_drpc-sim := openblas json-c yaml-0.1 libcrypto sqlite3
 
 MAIN_drpc-bench := tools/bench/main.c
-ARCS_drpc-bench := bench load agent teacher sim workload nn lib
-PKGS_drpc-bench := $(AGENT_PKGS) openblas sqlite3
+ARCS_drpc-bench := bench load agent teacher link sim workload nn lib
+PKGS_drpc-bench := $(AGENT_PKGS) $(LINK_PKGS) openblas sqlite3
 
 # --- rules --------------------------------------------------------------------------------------
 objs = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
@@ -79,9 +83,18 @@ BPF_CFLAGS := -g -O2 -mcpu=v3 -target bpf -D__TARGET_ARCH_$(ARCH) -Iinclude -Ibp
 	-ffile-prefix-map=$(CURDIR)=. -Wall -Wextra -Werror -Wno-unused-parameter \
 	-Wno-address-of-packed-member
 
-.PHONY: programs bpf
+# Messages between programs: protobuf-c writes source and header.
+PROTO_HDR := build/proto/link/experience.pb-c.h
+build/proto/%.pb-c.c build/proto/%.pb-c.h &: %.proto | deps-build
+	@mkdir -p build/proto
+	$(call say,PROTO,build/proto/$*.pb-c.c)protoc-c --c_out=build/proto $<
+CFLAGS_link_codec := -Ibuild/proto
+CFLAGS_build_proto_link_experience.pb-c := -Ibuild/proto
+
+.PHONY: programs bpf proto
 programs: $(foreach p,$(PROGRAMS),$(if $(wildcard $(MAIN_$(p))),$(OUT)/$(p)))
 bpf: $(BPF_SKEL)
+proto: $(PROTO_HDR)
 
 build/bpf/%.bpf.o: bpf/%.bpf.c | deps-build
 	@mkdir -p $(@D)
@@ -90,9 +103,9 @@ build/bpf/%.bpf.o: bpf/%.bpf.c | deps-build
 build/bpf/%.skel.h: build/bpf/%.bpf.o
 	$(call say,SKEL,$@)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@
 
-# Skeletons are generated headers: they must stand before the first compilation that may include
-# them; afterwards the .d files know.
-$(OUT)/obj/%.o: %.c | deps-build $(BPF_SKEL)
+# Skeletons and messages are generated headers: they must stand before the first compilation that may
+# include them; afterwards the .d files know.
+$(OUT)/obj/%.o: %.c | deps-build $(BPF_SKEL) $(PROTO_HDR)
 	@mkdir -p $(@D)
 	$(call say,CC,$@)$(CC) $(CPPFLAGS) $(CFLAGS) $(CFLAGS_$(subst /,_,$*)) -MMD -MP -c $< -o $@
 

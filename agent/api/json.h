@@ -50,3 +50,6 @@ struct json_object *drpc_json_hooks(const struct drpc_hook_status *hooks, size_t
 
 /* json_edges.c: caller → callee, busiest first. */
 struct json_object *drpc_json_edges(const struct drpc_agent *agent);
+
+/* json_totals.c: what `drpc record` takes down, of all containers at one moment. */
+struct json_object *drpc_json_totals(const struct drpc_agent *agent);

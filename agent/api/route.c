@@ -190,6 +190,8 @@ static bool get(struct drpc_agent *agent, struct drpc_metrics *metrics,
 		reply_json(ret, 200, drpc_json_doctor(agent));
 	} else if (strcmp(path, "/v1/edges") == 0) {
 		reply_json(ret, 200, drpc_json_edges(agent));
+	} else if (strcmp(path, "/v1/totals") == 0) {
+		reply_json(ret, 200, drpc_json_totals(agent));
 	} else if ((r = path_name(path, "/v1/containers/", "/hist", name, sizeof(name))) > 0) {
 		get_container(agent, request, name, true, ret);
 	} else if (r == 0 &&

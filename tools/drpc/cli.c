@@ -28,6 +28,9 @@ static const struct spec specs[] = {
 	{'n', true, "number", "N", "at most so many, the newest"},
 	{'J', false, "journal", "PATH",
 	 "journal to restore from without an agent (default " DRPC_CLI_JOURNAL ")"},
+	{'o', true, "out", "FILE", "the recording; what is there is added to"},
+	{'i', false, "interval", "TIME", "between two looks (default 1s)"},
+	{'f', false, "for", "TIME", "how long (default: until interrupted)"},
 	{'r', false, "cgroup-root", "PATH", "look at this part of the cgroup tree alone"},
 	{'q', true, "quiet", NULL, "say nothing where there is nothing to do"},
 	{'C', false, "color", "WHEN", "always, never or auto (default; NO_COLOR is respected)"},
@@ -80,7 +83,7 @@ bool drpc_cli_duration(const char *text, double *ret_sec)
 	static const struct {
 		const char *name;
 		double sec;
-	} units[] = {{"", 1}, {"s", 1}, {"ms", 1e-3}, {"m", 60}, {"min", 60}};
+	} units[] = {{"", 1}, {"s", 1}, {"ms", 1e-3}, {"m", 60}, {"min", 60}, {"h", 3600}};
 	size_t digits = strspn(text, "0123456789.");
 	char *end;
 	double value = strtod(text, &end);
@@ -133,6 +136,17 @@ static int take(const struct drpc_command *command, struct drpc_cli *cli, char l
 		break;
 	case 'J':
 		cli->journal = arg;
+		break;
+	case 'o':
+		cli->out = arg;
+		break;
+	case 'i':
+		if (!drpc_cli_duration(arg, &cli->interval_sec))
+			return usage(command, "--interval %s: expected a time such as 1s", arg);
+		break;
+	case 'f':
+		if (!drpc_cli_duration(arg, &cli->for_sec))
+			return usage(command, "--for %s: expected a time such as 10m", arg);
 		break;
 	case 'r':
 		cli->cgroup_root = arg;

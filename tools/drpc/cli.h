@@ -19,9 +19,11 @@
 struct drpc_cli {
 	const char *socket;
 	const char *journal;
-	const char *cgroup_root; /* NULL: the whole mount */
-	double since_sec;	 /* 0: since the start */
-	unsigned int count;	 /* explain -n; 0: all */
+	const char *cgroup_root;      /* NULL: the whole mount */
+	const char *out;	      /* record: NULL where not given */
+	double since_sec;	      /* 0: since the start */
+	double interval_sec, for_sec; /* record; 0: not given */
+	unsigned int count;	      /* explain -n; 0: all */
 	bool json, csv, watch, once, quiet, applied;
 	struct drpc_term term;
 	char **args; /* what is not an option */
@@ -43,6 +45,7 @@ int drpc_cmd_top(struct drpc_cli *cli);
 int drpc_cmd_hist(struct drpc_cli *cli);
 int drpc_cmd_explain(struct drpc_cli *cli);
 int drpc_cmd_edges(struct drpc_cli *cli);
+int drpc_cmd_record(struct drpc_cli *cli);
 int drpc_cmd_pause(struct drpc_cli *cli);
 int drpc_cmd_resume(struct drpc_cli *cli);
 int drpc_cmd_restore(struct drpc_cli *cli);
@@ -53,7 +56,7 @@ int drpc_cmd_restore(struct drpc_cli *cli);
  */
 int drpc_cli_parse(const struct drpc_command *command, int argc, char **argv, struct drpc_cli *cli);
 
-/* "30s", "1.5m", "500ms" or "30" (seconds); false where it is none of them or not over 0. */
+/* "30s", "1.5m", "2h", "500ms" or "30" (seconds); false where it is none of them or not over 0. */
 bool drpc_cli_duration(const char *text, double *ret_sec);
 
 /* "drpc NAME: text" on standard error; returns DRPC_EXIT_FAILED. */

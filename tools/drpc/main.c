@@ -18,6 +18,8 @@ static const struct drpc_command commands[] = {
 	{"explain", "DEPLOYMENT", "Tell why each limit was changed, or was not.", "an", 1, 1,
 	 drpc_cmd_explain},
 	{"edges", "", "List who calls whom, how often and how fast.", "n", 0, 0, drpc_cmd_edges},
+	{"record", "", "Take down what the containers do, for drpc-sim fit.", "oifq", 0, 0,
+	 drpc_cmd_record},
 	{"pause", "[DEPLOYMENT]",
 	 "Stop acting on a deployment, or on all; limits stay as they are.", "", 0, 1,
 	 drpc_cmd_pause},

@@ -9,6 +9,7 @@
 
 #include "agent/api/metrics.h"
 #include "agent/control.h"
+#include "lib/hist.h"
 #include "lib/util.h"
 #include "tests/unit/agent/api/fixture.h"
 
@@ -167,6 +168,34 @@ Test(route, ls_of_what_does_not_exist_is_zero)
 	cr_expect_str_eq(string(hostile, "name"), "we\"ird\\?");
 	cr_expect_str_eq(string(hostile, "last_action"), "");
 	json_object_put(list);
+}
+
+Test(route, totals_count_from_the_start)
+{
+	struct json_object *totals = get("/v1/totals", 200), *list = field(totals, "containers");
+	struct json_object *web = json_object_array_get_idx(list, 0), *pair;
+
+	HAS_FIELDS(totals, "schema", "time_ns", "containers", "edges");
+	cr_assert_geq(json_object_array_length(list), 1);
+	HAS_FIELDS(web, "id", "name", "deployment", "slo_p99_ms", "end_ns", "requests", "errors",
+		   "seen", "lost", "in_flight", "total_ns", "queue_ns", "service_ns", "send_ns",
+		   "buckets", "cpu_usage_usec", "periods", "throttled", "throttled_usec",
+		   "memory_bytes", "working_set_bytes", "oom_kills", "cpu_limit_cores",
+		   "memory_limit_bytes");
+	cr_expect_str_eq(string(web, "name"), "web-1");
+	cr_expect_eq(number(web, "requests"), 1000);
+	cr_expect_eq(number(web, "total_ns"), 4e9, "1,000 requests of 4 ms");
+	cr_expect_eq(number(web, "queue_ns"), 3e9);
+	cr_expect_eq(number(web, "cpu_usage_usec"), 50000);
+	cr_expect_eq(number(web, "throttled"), 1);
+	cr_expect_eq(number(web, "memory_limit_bytes"), 128.0 * DRPC_MIB);
+	cr_expect_float_eq(number(web, "cpu_limit_cores"), 0.5, 1e-9);
+	cr_assert_eq(json_object_array_length(field(web, "buckets")), 1);
+	pair = json_object_array_get_idx(field(web, "buckets"), 0);
+	cr_expect_eq(json_object_get_int(json_object_array_get_idx(pair, 0)),
+		     drpc_hist_index(4 * DRPC_NSEC_PER_MSEC));
+	cr_expect_eq(json_object_get_int(json_object_array_get_idx(pair, 1)), 1000);
+	json_object_put(totals);
 }
 
 Test(route, container_by_name_and_by_id)
