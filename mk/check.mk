@@ -15,7 +15,7 @@ plain = $(patsubst tests/$(1)/%.c,$(OUT)/tests/$(1)-%,$(wildcard tests/$(1)/*.c)
 THREAD_BINS := $(call plain,thread)
 BPF_BINS := $(call plain,bpf)
 
-TEST_ARCS := $(call live,cli bench simcli testbed load policies teacher agent sim workload nn lib)
+TEST_ARCS := $(call live,cli bench simcli testbed load policies teacher agent fit sim workload nn lib)
 TEST_PKGS := $(AGENT_PKGS) criterion openblas sqlite3
 
 # $(1) name below $(OUT)/tests, $(2) sources
@@ -117,7 +117,7 @@ demo: deps-build deps-demo programs  ## drpc on three loaded containers, in minu
 # --- lint ---------------------------------------------------------------------------------------
 # A file's result is kept until it, a header or the rules change: build/lint, and outside the clone
 # by content: mk/tidy.sh.
-LINT_DIRS := $(wildcard agent bpf include lib nn workload sim teacher tests tools)
+LINT_DIRS := $(wildcard agent bpf fit include lib nn workload sim teacher tests tools)
 LINT_ALL := $(filter-out bpf/vmlinux.h,$(shell find $(LINT_DIRS) -name '*.[ch]'))
 LINT_HDR := $(filter %.h,$(LINT_ALL))
 LINT_BPF := $(filter %.bpf.c,$(LINT_ALL))
@@ -127,7 +127,7 @@ build/lint/%.bpf.c.tidy: %.bpf.c $(LINT_HDR) .clang-tidy
 	@mkdir -p $(@D)
 	$(call say,TIDY,$<)mk/tidy.sh $< $(BPF_CFLAGS) >$@.out 2>&1 || { cat $@.out; exit 1; }
 	@mv $@.out $@
-build/lint/%.c.tidy: %.c $(LINT_HDR) .clang-tidy | bpf
+build/lint/%.c.tidy: %.c $(LINT_HDR) .clang-tidy | bpf proto
 	@mkdir -p $(@D)
 	$(call say,TIDY,$<)mk/tidy.sh $< $(CPPFLAGS) $(CFLAGS_BASE) \
 		$(CFLAGS_$(subst /,_,$*)) >$@.out 2>&1 || { cat $@.out; exit 1; }
