@@ -33,6 +33,7 @@ void drpc_sim_app_free(struct drpc_sim_app **app)
 	free(a->edges);
 	free(a->timeouts);
 	free(a->demand_ns);
+	free(a->class_demand_ns);
 	free(a->visits);
 	free(a);
 	*app = NULL;
@@ -143,46 +144,82 @@ static int check_depth(struct walk *w)
 
 /* --- what a request costs ----------------------------------------------------------------------- */
 
-/* Expected calls of each operation by a request of the mix, and edges between services. */
-static int count_calls(struct drpc_sim_app *app, const uint32_t *order, uint32_t n_order)
+/* What requests cause, by service; edges (services × services) NULL where nobody asks. */
+struct cost {
+	double *ops; /* expected calls of each operation; given for those that users call */
+	double *demand_ns, *visits, *edges;
+	double calls;
+};
+
+static void follow_calls(const struct drpc_sim_app *app, const struct walk *w, struct cost *cost)
 {
-	const uint32_t n = app->n_services;
-	_cleanup_free_ double *ops = calloc(app->n_operations + 1, sizeof(*ops));
-	_cleanup_free_ double *edges = calloc((size_t)n * n + 1, sizeof(*edges));
-	double share = 0.0;
-	size_t n_edges = 0;
+	for (uint32_t i = w->n_order; i-- > 0;) { /* callers before callees */
+		const struct drpc_sim_operation *op = &app->operations[w->order[i]];
+		double times = cost->ops[w->order[i]]; /* that the next step is reached */
 
-	app->demand_ns = calloc(n + 1, sizeof(*app->demand_ns));
-	app->visits = calloc(n + 1, sizeof(*app->visits));
-	if (!ops || !edges || !app->demand_ns || !app->visits)
-		return -ENOMEM;
-	for (uint32_t c = 0; c < app->n_classes; c++)
-		share += app->classes[c].share;
-	for (uint32_t c = 0; c < app->n_classes; c++)
-		ops[app->calls[app->classes[c].site].operation] += app->classes[c].share / share;
-	for (uint32_t i = n_order; i-- > 0;) { /* callers before callees */
-		const struct drpc_sim_operation *op = &app->operations[order[i]];
-		double times = ops[order[i]]; /* that the next step is reached */
-
-		app->visits[op->service] += times;
-		app->calls_per_request += times;
+		cost->visits[op->service] += times;
+		cost->calls += times;
 		for (uint32_t s = op->first_step; s < op->first_step + op->n_steps; s++) {
 			const struct drpc_sim_step *step = &app->steps[s];
 
 			if (step->kind == DRPC_SIM_STEP_CPU)
-				app->demand_ns[op->service] += times * step->time.mean_ns;
+				cost->demand_ns[op->service] += times * step->time.mean_ns;
 			if (step->kind == DRPC_SIM_STEP_FAIL)
 				times *= 1.0 - step->probability;
 			for (uint32_t c = step->first_call; c < step->first_call + step->n_calls;
 			     c++) {
 				const struct drpc_sim_call_site *site = &app->calls[c];
 
-				ops[site->operation] += times * site->probability;
-				edges[(size_t)op->service * n + site->service] +=
-					times * site->probability;
+				cost->ops[site->operation] += times * site->probability;
+				if (cost->edges)
+					cost->edges[(size_t)op->service * app->n_services +
+						    site->service] += times * site->probability;
 			}
 		}
 	}
+}
+
+/* Each class by itself. */
+static int count_classes(struct drpc_sim_app *app, const struct walk *w)
+{
+	const size_t n = app->n_services;
+	_cleanup_free_ double *ops = calloc(app->n_operations + 1, sizeof(*ops));
+	_cleanup_free_ double *visits = calloc(n + 1, sizeof(*visits));
+
+	app->class_demand_ns = calloc(n * app->n_classes + 1, sizeof(*app->class_demand_ns));
+	if (!ops || !visits || !app->class_demand_ns)
+		return -ENOMEM;
+	for (uint32_t c = 0; c < app->n_classes; c++) {
+		struct cost cost = {
+			.ops = ops, .demand_ns = app->class_demand_ns + c * n, .visits = visits};
+
+		memset(ops, 0, app->n_operations * sizeof(*ops));
+		ops[app->calls[app->classes[c].site].operation] = 1;
+		follow_calls(app, w, &cost);
+	}
+	return 0;
+}
+
+/* Expected calls of each operation by a request of the mix, and edges between services. */
+static int count_calls(struct drpc_sim_app *app, const struct walk *w)
+{
+	const uint32_t n = app->n_services;
+	_cleanup_free_ double *ops = calloc(app->n_operations + 1, sizeof(*ops));
+	_cleanup_free_ double *edges = calloc((size_t)n * n + 1, sizeof(*edges));
+	struct cost cost = {.ops = ops, .edges = edges};
+	double share = 0.0;
+	size_t n_edges = 0;
+
+	cost.demand_ns = app->demand_ns = calloc(n + 1, sizeof(*app->demand_ns));
+	cost.visits = app->visits = calloc(n + 1, sizeof(*app->visits));
+	if (!ops || !edges || !app->demand_ns || !app->visits)
+		return -ENOMEM;
+	for (uint32_t c = 0; c < app->n_classes; c++)
+		share += app->classes[c].share;
+	for (uint32_t c = 0; c < app->n_classes; c++)
+		ops[app->calls[app->classes[c].site].operation] += app->classes[c].share / share;
+	follow_calls(app, w, &cost);
+	app->calls_per_request = cost.calls;
 	for (size_t e = 0; e < (size_t)n * n; e++)
 		n_edges += edges[e] > 0.0;
 	app->edges = calloc(n_edges + 1, sizeof(*app->edges));
@@ -197,7 +234,7 @@ static int count_calls(struct drpc_sim_app *app, const uint32_t *order, uint32_t
 					.caller = a, .callee = b, .calls = calls / app->visits[a]};
 		}
 	}
-	return 0;
+	return count_classes(app, w);
 }
 
 /* Sites of the same timeout form a class: their deadlines come in the order of their calls. */
@@ -283,7 +320,7 @@ int drpc_sim_app_check(struct drpc_sim_app *app, size_t *ret_line, char *why, si
 			w.line = app->services[i].line;
 	}
 	if (!err)
-		err = count_calls(app, order, w.n_order);
+		err = count_calls(app, &w);
 	if (!err && app->calls_per_request > CALLS_MAX) {
 		snprintf(
 			why, why_size,

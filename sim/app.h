@@ -119,8 +119,9 @@ struct drpc_sim_app {
 	size_t n_edges;
 	uint64_t *timeouts; /* class → duration */
 	uint32_t n_timeouts;
-	double *demand_ns; /* CPU time of a request of the mix at each service */
-	double *visits;	   /* calls of a request of the mix at each service */
+	double *demand_ns;	 /* CPU time of a request of the mix at each service */
+	double *class_demand_ns; /* [classes][services] of a request of each class */
+	double *visits;		 /* calls of a request of the mix at each service */
 	double calls_per_request;
 };
 

@@ -233,10 +233,13 @@ void sim_replica_oom(struct drpc_sim *sim, uint32_t replica)
 {
 	struct sim_replica *r = &sim->replicas[replica];
 	struct sim_service *s = &sim->services[r->service];
-	const double backoff =
-		fmin(sim->app->restart_ns * ldexp(1.0, (int)DRPC_MIN(r->restarts, 30u)),
-		     sim->app->restart_max_ns);
+	double backoff;
 
+	/* Who ran for twice the longest wait is no crash loop any more, as a kubelet sees it. */
+	if ((double)(sim->now_ns - r->ready_ns) >= 2 * sim->app->restart_max_ns)
+		r->restarts = 0;
+	backoff = fmin(sim->app->restart_ns * ldexp(1.0, (int)DRPC_MIN(r->restarts, 30u)),
+		       sim->app->restart_max_ns);
 	s->oom_kills++;
 	sim->oom_kills++;
 	s->peak_bytes = fmax(s->peak_bytes, s->memory_limit);

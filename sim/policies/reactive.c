@@ -37,6 +37,7 @@ struct deployment {
 	struct drpc_holt holt;
 	struct drpc_peak peak;
 	struct drpc_observation observation;
+	uint64_t mem_high_bytes; /* the simulator has no such limit; 0: none was written yet */
 	float raw[DRPC_OUT_COUNT];
 	struct window *windows; /* FAR_WINDOWS, a ring; those since the last change */
 	uint64_t n, kept;
@@ -96,6 +97,26 @@ static void merge(const struct deployment *d, uint64_t count, struct window *ret
 	}
 }
 
+static struct drpc_limits limits_of(const struct reactive *r, const struct deployment *d,
+				    const struct drpc_sim_service_obs *o)
+{
+	struct drpc_limits limits = {
+		.cpu_quota_usec = DRPC_UNLIMITED,
+		.cpu_period_usec = 100000,
+		.mem_high_bytes =
+			(uint64_t)(o->memory_limit_bytes * (1 - r->params.memory_high_gap)),
+		.mem_max_bytes = (uint64_t)o->memory_limit_bytes,
+	};
+
+	if (d->mem_high_bytes)
+		limits.mem_high_bytes = DRPC_MIN(d->mem_high_bytes, limits.mem_max_bytes);
+	if (o->cpu_limit_cores > 0)
+		drpc_limits_set_cpu_mcpu(&limits, (uint64_t)llround(o->cpu_limit_cores * 1000));
+	if (o->memory_limit_bytes <= 0)
+		limits.mem_high_bytes = limits.mem_max_bytes = DRPC_UNLIMITED;
+	return limits;
+}
+
 static float ratio(double part, double whole)
 {
 	const double r = whole > 0 ? part / whole : 0;
@@ -117,7 +138,8 @@ static double p99_ns(struct deployment *d, const struct window *near, uint64_t n
 	return drpc_hist_quantile_ns(far.hist, 0.99);
 }
 
-static void observe(struct deployment *d, const struct drpc_sim_service_obs *o, uint64_t now_ns)
+static void observe(struct deployment *d, const struct drpc_sim_service_obs *o,
+		    const struct drpc_limits *limits, uint64_t now_ns)
 {
 	const uint64_t count = DRPC_MIN(d->kept, (uint64_t)NEAR_WINDOWS);
 	const double up = fmax((double)o->ready + o->draining, 1);
@@ -127,7 +149,11 @@ static void observe(struct deployment *d, const struct drpc_sim_service_obs *o, 
 	merge(d, count, &w);
 	drpc_holt_push(&d->holt, now_ns, w.rate);
 	f[DRPC_F_CPU_UTIL] = ratio(w.usage / up, o->cpu_limit_cores);
-	f[DRPC_F_MEM_UTIL] = ratio(o->memory_bytes / up, o->memory_limit_bytes);
+	f[DRPC_F_MEM_UTIL] =
+		ratio(o->memory_bytes / up,
+		      o->memory_limit_bytes > 0
+			      ? (double)DRPC_MIN(limits->mem_high_bytes, limits->mem_max_bytes)
+			      : 0);
 	f[DRPC_F_REPLICAS] = (float)o->wanted;
 	f[DRPC_F_RATE] = ratio(w.rate, 1000);
 	f[DRPC_F_RATE_PRED] = ratio(drpc_holt_rate(&d->holt, FORECAST_AHEAD_NS), 1000);
@@ -141,25 +167,9 @@ static void observe(struct deployment *d, const struct drpc_sim_service_obs *o, 
 	drpc_peak_push(&d->peak, now_ns, (uint64_t)(o->cpu_usage_cores / up * 1000));
 }
 
-static struct drpc_limits limits_of(const struct reactive *r, const struct drpc_sim_service_obs *o)
-{
-	struct drpc_limits limits = {
-		.cpu_quota_usec = DRPC_UNLIMITED,
-		.cpu_period_usec = 100000,
-		.mem_high_bytes =
-			(uint64_t)(o->memory_limit_bytes * (1 - r->params.memory_high_gap)),
-		.mem_max_bytes = (uint64_t)o->memory_limit_bytes,
-	};
-
-	if (o->cpu_limit_cores > 0)
-		drpc_limits_set_cpu_mcpu(&limits, (uint64_t)llround(o->cpu_limit_cores * 1000));
-	if (o->memory_limit_bytes <= 0)
-		limits.mem_high_bytes = limits.mem_max_bytes = DRPC_UNLIMITED;
-	return limits;
-}
-
 static int request(struct reactive *r, struct deployment *d, const struct drpc_sim_service_obs *o,
-		   uint64_t now_ns, struct drpc_guard_request *ret)
+		   const struct drpc_limits *limits, uint64_t now_ns,
+		   struct drpc_guard_request *ret)
 {
 	const double up = fmax((double)o->ready + o->draining, 1);
 	int err = r->planner->ops->decide(r->planner, &d->observation, d->raw);
@@ -170,13 +180,13 @@ static int request(struct reactive *r, struct deployment *d, const struct drpc_s
 		.observation = &d->observation,
 		.raw = d->raw,
 		.window_end_ns = now_ns,
-		.limits = limits_of(r, o),
+		.limits = *limits,
 		.replicas = o->wanted,
 		.local_replicas = o->wanted,
 		.cpu_usage_mcpu = (uint64_t)(o->cpu_usage_cores / up * 1000),
 		.cpu_peak_mcpu = drpc_peak_most(&d->peak, now_ns),
 		.mem_use_bytes = (uint64_t)o->memory_peak_bytes,
-		.mem_working_set_bytes = (uint64_t)(o->memory_bytes / up),
+		.mem_working_set_bytes = (uint64_t)o->memory_peak_bytes,
 	};
 	return err;
 }
@@ -193,8 +203,10 @@ static int apply(struct reactive *r, struct drpc_sim *sim, uint32_t i, uint64_t 
 		return 0;
 	if (v->target.cpu_mcpu != v->standing.cpu_mcpu)
 		err = drpc_sim_move_cpu(sim, i, (double)v->target.cpu_mcpu / 1000);
-	if (!err && v->target.memory_bytes != v->standing.memory_bytes)
-		err = drpc_sim_move_memory(sim, i, (double)v->target.memory_bytes);
+	/* memory.max kills, and follows memory.high down no faster than what is in use allows. */
+	if (!err && v->limits.mem_max_bytes != r->requests[i].limits.mem_max_bytes)
+		err = drpc_sim_move_memory(sim, i, (double)v->limits.mem_max_bytes);
+	d->mem_high_bytes = v->limits.mem_high_bytes;
 	if (!err && v->target.replicas != v->standing.replicas)
 		err = drpc_sim_move_replicas(sim, i, v->target.replicas);
 	if (err)
@@ -212,9 +224,12 @@ static int reactive_decide(void *self, struct drpc_sim *sim, const struct drpc_s
 	for (size_t i = 0; i < r->n && !err; i++) {
 		struct deployment *d = &r->deployments[i];
 
-		push(d, &obs->services[i]);
-		observe(d, &obs->services[i], obs->now_ns);
-		err = request(r, d, &obs->services[i], obs->now_ns, &r->requests[i]);
+		const struct drpc_sim_service_obs *o = &obs->services[i];
+		const struct drpc_limits limits = limits_of(r, d, o);
+
+		push(d, o);
+		observe(d, o, &limits, obs->now_ns);
+		err = request(r, d, o, &limits, obs->now_ns, &r->requests[i]);
 	}
 	if (err)
 		return err;

@@ -25,18 +25,24 @@
 #define PAPER_BEFORE   60.0
 #define PAPER_AFTER    240.0
 
-double sim_peak_rps(const struct drpc_sim_app *app)
+double sim_peak_rps(const struct drpc_sim_app *app, const double *shares)
 {
-	double least = INFINITY;
+	double least = INFINITY, whole = 0;
 
+	for (uint32_t c = 0; c < app->n_classes; c++)
+		whole += shares ? shares[c] : app->classes[c].share;
 	for (uint32_t i = 0; i < app->n_services; i++) {
 		const struct drpc_sim_service *s = &app->services[i];
 		const double limit_ns = s->replicas * s->cpu_cores * 1e9;
+		double demand_ns = 0;
 
-		if (limit_ns > 0 && app->demand_ns[i] > 0)
-			least = fmin(least, limit_ns / app->demand_ns[i]);
+		for (uint32_t c = 0; c < app->n_classes; c++)
+			demand_ns += (shares ? shares[c] : app->classes[c].share) / whole *
+				     app->class_demand_ns[(size_t)c * app->n_services + i];
+		if (limit_ns > 0 && demand_ns > 0)
+			least = fmin(least, limit_ns / demand_ns);
 	}
-	return isfinite(least) ? floor(PEAK_USE * least) : 100;
+	return isfinite(least) ? floor(PEAK_USE * least + 1e-6) : 100;
 }
 
 /* --- generated ---------------------------------------------------------------------------------- */
@@ -61,12 +67,13 @@ static double *take_shares(const struct drpc_series *series, const struct drpc_s
 	return shares;
 }
 
+/* A generated rate is a share of what the file's limits carry under the mix of that second. */
 static int generate(enum drpc_generate_kind kind, uint64_t seed, const char *split,
 		    const struct drpc_sim_app *app, struct sim_workload *ret)
 {
 	struct drpc_generate_config config = drpc_generate_defaults(kind);
 	struct drpc_series series = {0};
-	double top = 0, scale;
+	double top = 0;
 	int err;
 
 	config.seed = seed;
@@ -77,12 +84,13 @@ static int generate(enum drpc_generate_kind kind, uint64_t seed, const char *spl
 		return err;
 	for (size_t i = 0; i < series.count; i++)
 		top = fmax(top, (double)drpc_series_at(&series, i, 0));
-	scale = sim_peak_rps(app) / top;
 	ret->n = series.count + 1;
 	ret->pieces = calloc(ret->n, sizeof(*ret->pieces));
 	ret->shares = kind == DRPC_GENERATE_DRIFT ? take_shares(&series, app, 1) : NULL;
 	for (size_t i = 0; ret->pieces && i < ret->n; i++) {
-		const double rate = scale * (double)drpc_series_at(&series, i ? i - 1 : 0, 0);
+		const double *shares = ret->shares ? ret->shares + i * app->n_classes : NULL;
+		const double rate = sim_peak_rps(app, shares) / top *
+				    (double)drpc_series_at(&series, i ? i - 1 : 0, 0);
 
 		ret->pieces[i] =
 			(struct drpc_sim_piece){i ? config.step_s : WARMUP_SECONDS, rate, rate};

@@ -17,8 +17,11 @@ struct sim_suite {
 	size_t n;
 };
 
-/* How much the application's own limits carry at 60 % use: what a trace's highest rate becomes. */
-double sim_peak_rps(const struct drpc_sim_app *app);
+/*
+ * How much the application's own limits carry at 60 % use under a mix of its classes (NULL: the
+ * file's): what a trace's highest rate becomes.
+ */
+double sim_peak_rps(const struct drpc_sim_app *app, const double *shares);
 
 /* "paper", "held-out" or "train". -EINVAL (logged) for another name; -ENOMEM. */
 int sim_suite_make(const char *name, const struct drpc_sim_app *app, struct sim_suite *ret);

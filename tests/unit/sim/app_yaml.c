@@ -175,6 +175,11 @@ Test(sim_app, what_a_request_needs_is_found_out)
 	cr_assert_float_eq(app->visits[1], 0.375 * 4.5 + 0.25, 1e-12);
 	cr_assert_float_eq(app->demand_ns[0], 0.75 * 2e6, 1e-3);
 	cr_assert_float_eq(app->demand_ns[1], (0.375 * 3.5 + 0.25) * 2e6, 1e-3);
+	/* By class: one of the first, one of the second. */
+	cr_assert_float_eq(app->class_demand_ns[0], 2e6, 1e-3);
+	cr_assert_float_eq(app->class_demand_ns[1], 0.5 * 3.5 * 2e6, 1e-3);
+	cr_assert_float_eq(app->class_demand_ns[2], 0, 1e-3);
+	cr_assert_float_eq(app->class_demand_ns[3], 2e6, 1e-3);
 	cr_assert_eq(app->n_edges, 1);
 	cr_assert_float_eq(app->edges[0].calls, 0.375 * 4.5 / 0.75, 1e-12);
 	cr_assert_eq(app->n_timeouts, 2, "1 s and 2 s");

@@ -146,6 +146,38 @@ Test(sim_replica, restarts_back_off)
 	drpc_sim_app_free(&app);
 }
 
+/* Killed twice, then well for twice the longest wait: the next restart is as quick as the first. */
+Test(sim_replica, restarts_are_forgiven)
+{
+	struct drpc_sim_app *app = make_app(
+		"name: t\nslo-p99: 1s\n"
+		"cluster: {nodes: [{cpu: 4, memory: 1Gi}], restart: 1s, restart-max: 4s}\n"
+		"services: {s: {memory: 128Mi, min-memory: 32Mi, memory-base: 64Mi, startup: 0s, "
+		"operations: {x: [wait: 1ms]}}}\nrequests: {all: {to: s.x}}\n");
+	struct drpc_sim *sim = make_sim(app, &hundred, 1);
+
+	cr_assert_eq(drpc_sim_set_memory_limit(sim, 0, 40.0 * 1048576.0), 0);
+	run_for(sim, 1.5); /* killed at 0 and 1 */
+	cr_assert_eq(sim->replicas[0].restarts, 2);
+	cr_assert_eq(drpc_sim_set_memory_limit(sim, 0, 128.0 * 1048576.0), 0);
+	run_for(sim, 9); /* up since 3 */
+	cr_assert_eq(drpc_sim_set_memory_limit(sim, 0, 40.0 * 1048576.0), 0);
+	cr_assert_eq(sim->replicas[0].restarts, 3);
+	cr_assert_eq(drpc_sim_set_memory_limit(sim, 0, 128.0 * 1048576.0), 0);
+	run_for(sim, 4 + 7.9);
+	cr_assert_eq(count(sim, SIM_REPLICA_READY), 1);
+	run_for(sim, 0.2);
+	cr_assert_eq(drpc_sim_set_memory_limit(sim, 0, 40.0 * 1048576.0), 0);
+	cr_assert_eq(sim->replicas[0].restarts, 1);
+	run_for(sim, 0.9);
+	cr_assert_eq(count(sim, SIM_REPLICA_KILLED), 1);
+	cr_assert_eq(drpc_sim_set_memory_limit(sim, 0, 128.0 * 1048576.0), 0);
+	run_for(sim, 0.2);
+	cr_assert_eq(count(sim, SIM_REPLICA_READY), 1);
+	drpc_sim_free(&sim);
+	drpc_sim_app_free(&app);
+}
+
 /* Half of the cache is missing: work costs 1 + 4 / 2 as much. */
 Test(sim_replica, a_missing_cache_makes_work_slower)
 {

@@ -23,7 +23,7 @@ Test(simcli_suite, peak_is_where_the_first_service_is_used_to_60_percent)
 {
 	struct drpc_sim_app *app = make_app(APP(ONE_CLASS));
 
-	cr_assert_float_eq(sim_peak_rps(app), 75, 1e-9);
+	cr_assert_float_eq(sim_peak_rps(app, NULL), 75, 1e-9);
 	drpc_sim_app_free(&app);
 }
 
@@ -62,6 +62,37 @@ Test(simcli_suite, training_and_held_out_traces_are_others)
 	}
 	sim_suite_done(&train);
 	sim_suite_done(&held_out);
+	drpc_sim_app_free(&app);
+}
+
+/* A buyer costs four times what a query does: 100 of them a second are as much as 25. */
+Test(simcli_suite, where_the_mix_changes_the_rate_follows_what_it_needs)
+{
+	struct drpc_sim_app *app =
+		make_app("name: t\nslo-p99: 1s\n" ONE_NODE
+			 "services:\n  a: {cpu: 1, operations: {x: [cpu: 6ms], y: [cpu: 24ms]}}\n"
+			 "requests: {query: {to: a.x, share: 60}, buyer: {to: a.y, share: 25}, "
+			 "canceller: {to: a.x, share: 10}, admin: {to: a.x, share: 5}}\n");
+	const double queries[] = {1, 0, 0, 0}, buyers[] = {0, 1, 0, 0};
+	struct sim_suite suite;
+	double most = 0;
+
+	cr_assert_eq(sim_peak_rps(app, queries), 100);
+	cr_assert_eq(sim_peak_rps(app, buyers), 25);
+	cr_assert_eq(sim_suite_make("held-out", app, &suite), 0);
+	for (size_t i = 0; i < suite.n; i++) {
+		const struct sim_workload *w = &suite.workloads[i];
+
+		for (size_t k = 0; w->shares && k < w->n; k++) {
+			const double *s = w->shares + 4 * k;
+			const double ms = 6 + 18 * s[1] / (s[0] + s[1] + s[2] + s[3]);
+
+			most = fmax(most, w->pieces[k].from_rps * ms / 1000);
+		}
+	}
+	cr_assert_leq(most, 0.6);
+	cr_assert_geq(most, 0.57);
+	sim_suite_done(&suite);
 	drpc_sim_app_free(&app);
 }
 

@@ -45,3 +45,20 @@ Test(sim_reactive, raises_what_is_short, .timeout = 120)
 	cr_assert_gt(r.cpu_cores_mean, 1);
 	cr_assert_lt(r.slo_violation_rate, 0.05, "%g missed", r.slo_violation_rate);
 }
+
+/* Calls take memory: the limit stays above the fullest replica's use, with the guard's margins. */
+Test(sim_reactive, leaves_what_is_in_use, .timeout = 120)
+{
+	static const char text[] =
+		"name: t\nslo-p99: 200ms\n" ONE_NODE "services:\n"
+		"  s:\n    cpu: 2\n    min-cpu: 1\n    max-cpu: 4\n    memory: 512Mi\n"
+		"    min-memory: 64Mi\n    max-memory: 1Gi\n    memory-base: 64Mi\n"
+		"    memory-per-call: 1Mi\n    operations: {x: [cpu: 1ms, wait: 50ms]}\n"
+		"requests: {all: {to: s.x}}\n";
+	const struct drpc_sim_result r = run(text, 400, 120);
+
+	/* 20 calls are in it on the mean: 84 MiB, and memory.high a tenth below the limit. */
+	cr_assert_eq(r.oom_kills, 0);
+	cr_assert_gt(r.memory_mib_mean, 84 * 1.1 / 0.9);
+	cr_assert_lt(r.memory_mib_mean, 200);
+}
