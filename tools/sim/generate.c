@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* `drpc-sim generate`: a trace of the project's own, as a table or as a rate a second. */
+/*
+ * `drpc-sim generate`: a trace of the project's own or of a machine's recorded load, as a table or as a
+ * rate a second; or an application of many services.
+ */
 #include <argp.h>
 #include <math.h>
 #include <stdio.h>
@@ -7,8 +10,12 @@
 
 #include "lib/log.h"
 #include "lib/util.h"
+#include "tools/sim/points.h"
+#include "tools/sim/services.h"
 #include "tools/sim/sim.h"
+#include "tools/sim/source.h"
 #include "workload/generate.h"
+#include "workload/replay.h"
 
 enum {
 	OPT_PEAK = 256,
@@ -19,6 +26,12 @@ enum {
 	OPT_STEP,
 	OPT_USERS,
 	OPT_RATES,
+	OPT_HISTORY,
+	OPT_MACHINE,
+	OPT_RESOURCE,
+	OPT_PROFILE,
+	OPT_SPEED,
+	OPT_SERVICES,
 };
 
 /* Options that are one number each, and where it goes; 0: not given. */
@@ -27,6 +40,10 @@ struct arguments {
 	enum drpc_generate_kind kind;
 	bool seeded, rates;
 	struct drpc_user_mix mix;
+	struct sim_source recorded; /* path NULL: a generated one */
+	const char *resource, *profile;
+	double speed;
+	unsigned int services; /* 0: a trace */
 };
 
 static double *place(struct arguments *a, int key)
@@ -48,6 +65,8 @@ static double *place(struct arguments *a, int key)
 		return &a->given.burst_s;
 	case OPT_GAP:
 		return &a->given.gap_s;
+	case OPT_SPEED:
+		return &a->speed;
 	default:
 		return NULL;
 	}
@@ -83,6 +102,30 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case OPT_RATES:
 		a->rates = true;
+		return 0;
+	case OPT_HISTORY:
+		a->recorded.path = arg;
+		return 0;
+	case OPT_MACHINE:
+		a->recorded.machine = arg;
+		return 0;
+	case OPT_RESOURCE:
+		a->resource = arg;
+		return 0;
+	case OPT_PROFILE:
+		a->profile = arg;
+		return 0;
+	case OPT_SERVICES:
+		a->services =
+			(unsigned int)sim_number(state, "--services", arg, SIM_SERVICES_LEAST);
+		if (a->services > SIM_SERVICES_MOST)
+			argp_error(state, "--services: at most %d", SIM_SERVICES_MOST);
+		return 0;
+	case ARGP_KEY_END:
+		if (!a->recorded.path && (a->profile || a->resource || a->recorded.machine))
+			argp_error(state, "--machine, --resource and --profile go with --history");
+		if (a->recorded.path && a->given.duration_s >= 0)
+			argp_error(state, "--history: it lasts as long as what was recorded");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -124,6 +167,55 @@ static struct drpc_generate_config settle(struct arguments *a)
 	return with.given;
 }
 
+/* --- from what was recorded ---------------------------------------------------------------------- */
+
+static ssize_t find_resource(const struct arguments *a, const struct drpc_series *recorded)
+{
+	ssize_t column = 0;
+
+	if (a->resource) {
+		column = drpc_series_column(recorded, a->resource);
+	} else {
+		for (size_t i = recorded->columns; i-- > 0;)
+			column = strncmp(recorded->names[i], "cpu", 3) == 0 ? (ssize_t)i : column;
+	}
+	if (column < 0)
+		return drpc_err(-ENOENT, "%s: there is no '%s' of this machine", a->recorded.path,
+				a->resource);
+	return column;
+}
+
+static int replay(struct arguments *a, struct drpc_series *ret)
+{
+	struct drpc_profile *profile = a->profile ? calloc(1, sizeof(*profile)) : NULL;
+	struct drpc_series recorded = {0};
+	struct drpc_replay_report report;
+	int err = sim_source_load(&a->recorded, &recorded);
+	const ssize_t column = err ? 0 : find_resource(a, &recorded);
+	struct drpc_replay_config config = {
+		.column = (size_t)column,
+		.profile = profile,
+		.speed = a->speed > 0 ? a->speed : 1,
+		.step_s = a->given.step_s > 0 ? a->given.step_s : 1,
+		.mean_rps = a->given.mean_rps > 0 ? a->given.mean_rps : 0,
+	};
+
+	if (!err && column < 0)
+		err = (int)column;
+	if (!err && a->profile)
+		err = profile ? sim_points_profile(a->profile, profile) : -ENOMEM;
+	if (!err)
+		err = drpc_replay(&recorded, &config, a->mix.types ? &a->mix : NULL, ret, &report);
+	if (!err)
+		drpc_info(
+			"%s: %s, %zu points, %zu gaps in which %zu are missing; %zu steps of %g s",
+			a->recorded.path, recorded.names[column], report.points, report.gaps,
+			report.bridged, ret->count, config.step_s);
+	drpc_series_done(&recorded);
+	free(profile);
+	return err;
+}
+
 int sim_generate(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
@@ -139,13 +231,24 @@ int sim_generate(int argc, char **argv)
 		{"users", OPT_USERS, "MIX", 0, "user types and shares: " DRPC_USERS_FORM, 0},
 		{"rates", OPT_RATES, NULL, 0,
 		 "rates alone, a line a step, for drpc-load --rate-file", 0},
+		{"history", OPT_HISTORY, "FILE", 0,
+		 "instead: the load that a machine's recorded utilisation stands for", 0},
+		{"machine", OPT_MACHINE, "NAME", 0, "which one, where FILE holds several", 0},
+		{"resource", OPT_RESOURCE, "NAME", 0, "default the first that begins with cpu", 0},
+		{"profile", OPT_PROFILE, "FILE", 0,
+		 "measured points, a line LOAD,..,UTILISATION each, which a perceptron is fitted to; without it the load is proportional and --rate its mean",
+		 0},
+		{"speed", OPT_SPEED, "X", 0, "recorded seconds that pass in one (default 1)", 0},
+		{"services", OPT_SERVICES, "N", 0,
+		 "instead of a trace: an application of N services in layers", 0},
 		{"seed", 's', "N", 0, "default 1", 0},
 		{0},
 	};
 	static const struct argp argp = {
 		.options = options,
 		.parser = parse_option,
-		.doc = "Prints a generated trace: time, requests a second, the user types' shares.",
+		.doc = "Prints a trace, generated or from the history of a machine: time, requests a "
+		       "second, the user types' shares.",
 	};
 	struct arguments a = {.given = {.duration_s = -1,
 					.step_s = -1,
@@ -154,14 +257,20 @@ int sim_generate(int argc, char **argv)
 					.noise = -1,
 					.period_s = -1,
 					.burst_s = -1,
-					.gap_s = -1}};
+					.gap_s = -1},
+			      .speed = -1};
 	struct drpc_generate_config config;
 	struct drpc_series series = {0};
 	int err;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
+	if (a.services) {
+		sim_services_write(stdout, a.services, a.seeded ? a.given.seed : 1);
+		return fflush(stdout) != 0;
+	}
 	config = settle(&a);
-	err = drpc_generate(&config, a.mix.types ? &a.mix : NULL, &series);
+	err = a.recorded.path ? replay(&a, &series)
+			      : drpc_generate(&config, a.mix.types ? &a.mix : NULL, &series);
 	if (!err)
 		print(&series, a.rates);
 	drpc_series_done(&series);

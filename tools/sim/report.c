@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "lib/util.h"
 #include "tools/sim/sim.h"
@@ -59,6 +60,13 @@ static const struct figure figures[] = {
 	FIGURE(replicas_mean),
 };
 
+double sim_process_mib(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_SELF, &usage) == 0 ? (double)usage.ru_maxrss / 1024 : NAN;
+}
+
 static double success_rps(const struct drpc_sim_result *r)
 {
 	return r->measured_s > 0.0 ? (double)r->succeeded / r->measured_s : 0.0;
@@ -107,6 +115,7 @@ struct json_object *sim_result_json(const struct sim_case *c, const struct drpc_
 	add_count(o, "parameters", c->watch->parameters);
 	add(o, "sim_seconds", r->sim_seconds);
 	add(o, "wall_seconds", c->wall_seconds);
+	add(o, "process_mib", sim_process_mib());
 	add_count(o, "events", r->events);
 	return o;
 }

@@ -50,6 +50,7 @@ struct sim_case {
 
 /* One object with the keys that docs/simulator.md lists; the caller puts it. */
 struct json_object *sim_result_json(const struct sim_case *c, const struct drpc_sim_result *r);
+double sim_process_mib(void); /* the most memory that this process ever had */
 void sim_result_print(const struct sim_case *c, const struct drpc_sim_result *r);
 
 /* --- load.c ------------------------------------------------------------------------------------- */

@@ -16,7 +16,15 @@
 
 #define SETTINGS_MAX 64
 
-enum { KEY_EPISODES = 0x100, KEY_RESUME, KEY_JSON, KEY_SET, KEY_JUDGE_TRACES, KEY_JUDGE_SECONDS };
+enum {
+	KEY_EPISODES = 0x100,
+	KEY_RESUME,
+	KEY_NO_STUDENTS,
+	KEY_JSON,
+	KEY_SET,
+	KEY_JUDGE_TRACES,
+	KEY_JUDGE_SECONDS
+};
 
 struct arguments {
 	const char *app, *cluster, *trace, *out, *command;
@@ -25,7 +33,7 @@ struct arguments {
 	enum drpc_scene_profile profile;
 	unsigned long episodes, jobs, judge_traces;
 	uint64_t seed;
-	bool resume, json;
+	bool resume, json, no_students;
 	const char *settings[SETTINGS_MAX];
 	size_t n_settings;
 };
@@ -192,6 +200,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_RESUME:
 		a->resume = true;
 		return 0;
+	case KEY_NO_STUDENTS:
+		a->no_students = true;
+		return 0;
 	case KEY_JSON:
 		a->json = true;
 		return 0;
@@ -273,6 +284,8 @@ static void print_text(const struct drpc_train_report *report,
 		printf("did not converge\n");
 	printf("On held-out traces:\n");
 	print_score(stdout, "teacher", &judged->teacher);
+	if (!judged->own.pairs)
+		return;
 	print_students("students", &judged->own, &judged->students);
 	print_students("shared student", &judged->shared, &judged->of_shared);
 }
@@ -340,9 +353,13 @@ static void print_json(const struct arguments *a, const struct drpc_train_config
 		json_object_array_add(scores, score_json(&report->scores[i]));
 	json_object_object_add(o, "scores", scores);
 	json_object_object_add(o, "held_out", score_json(&judged->teacher));
-	json_object_object_add(o, "students", students_json(&judged->own, &judged->students));
-	json_object_object_add(o, "shared_student",
-			       students_json(&judged->shared, &judged->of_shared));
+	json_object_object_add(o, "process_mib", real(sim_process_mib()));
+	if (judged->own.pairs)
+		json_object_object_add(o, "students",
+				       students_json(&judged->own, &judged->students));
+	if (judged->own.pairs)
+		json_object_object_add(o, "shared_student",
+				       students_json(&judged->shared, &judged->of_shared));
 	printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY));
 	json_object_put(o);
 }
@@ -353,12 +370,15 @@ static int train(const struct arguments *a, struct drpc_train_config *config)
 {
 	struct drpc_students_config lessons = drpc_students_defaults();
 	_cleanup_free_ struct drpc_train_report *report = calloc(1, sizeof(*report));
-	struct drpc_students_report judged;
+	struct drpc_students_report judged = {0};
 	struct drpc_td3 *teacher = NULL;
 	int err = report ? drpc_train(config, &teacher, report) : -ENOMEM;
 
 	lessons.command = a->command;
-	if (!err)
+	if (!err && a->no_students)
+		err = drpc_train_judge(config, DRPC_ENV_JUDGED, a->judge_traces, a->judge_seconds,
+				       drpc_train_teacher_acts, teacher, &judged.teacher);
+	else if (!err)
 		err = drpc_students_teach(config, &lessons, teacher, a->judge_traces,
 					  a->judge_seconds, &judged);
 	drpc_td3_free(&teacher);
@@ -401,6 +421,7 @@ int sim_train(int argc, char **argv)
 		{"resume", KEY_RESUME, NULL, 0, "go on from the folder's last checkpoint", 0},
 		{"jobs", 'j', "N", 0, "threads (default: as many as processors)", 0},
 		{"set", KEY_SET, "NAME=VALUE", 0, "a setting, see below; may be repeated", 0},
+		{"no-students", KEY_NO_STUDENTS, NULL, 0, "train and judge the teacher alone", 0},
 		{"judge-traces", KEY_JUDGE_TRACES, "N", 0, "held-out traces (default 10)", 0},
 		{"judge-seconds", KEY_JUDGE_SECONDS, "S", 0, "of each of them (default 900)", 0},
 		{"json", KEY_JSON, NULL, 0, "print one JSON object", 0},
