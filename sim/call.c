@@ -276,6 +276,24 @@ void sim_line_join(struct drpc_sim *sim, struct sim_replica *r, uint32_t call)
 	r->last = call;
 }
 
+/* A call that a worker begins with takes memory; false: there was none, and the replica is gone. */
+static bool hold(struct drpc_sim *sim, struct sim_call *c)
+{
+	struct sim_replica *r = &sim->replicas[c->replica];
+
+	if (c->flags & SIM_CALL_HOLDS)
+		return true;
+	if (r->holding >= r->fits) {
+		c->state = SIM_CALL_QUEUED;
+		sim_replica_oom(sim, c->replica);
+		return false;
+	}
+	c->flags |= SIM_CALL_HOLDS;
+	r->holding++;
+	r->peak_holding = DRPC_MAX(r->peak_holding, r->holding);
+	return true;
+}
+
 /* Workers that are free take from the line. What they take may end at once and come here again:
  * the loop below goes on then, instead of a recursion as deep as the line is long. */
 static void serve_line(struct drpc_sim *sim, struct sim_replica *r)
@@ -287,6 +305,8 @@ static void serve_line(struct drpc_sim *sim, struct sim_replica *r)
 		const uint32_t call = r->first;
 		struct sim_call *c = &sim->calls[call];
 
+		if (!hold(sim, c))
+			break;
 		r->first = c->next;
 		r->n_queued--;
 		r->busy++;
@@ -315,6 +335,7 @@ static void finish(struct drpc_sim *sim, uint32_t call, bool ok)
 	}
 	r->busy--;
 	r->resident--;
+	r->holding--;
 	if (r->cache_bytes < s->spec->cache_bytes)
 		r->cache_bytes += s->spec->cache_per_call_bytes;
 	if (r->n_queued)
@@ -485,17 +506,11 @@ static void arrive(struct drpc_sim *sim, uint32_t call)
 		return;
 	}
 	r->resident++;
-	r->peak_resident = DRPC_MAX(r->peak_resident, r->resident);
-	if (r->resident > r->fits) {
-		c->state = SIM_CALL_QUEUED;
-		sim_replica_oom(sim, c->replica);
-		return;
-	}
-	if (r->busy < r->workers) {
+	if (r->busy >= r->workers) {
+		sim_line_join(sim, r, call);
+	} else if (hold(sim, c)) {
 		r->busy++;
 		run(sim, call);
-	} else {
-		sim_line_join(sim, r, call);
 	}
 }
 

@@ -30,6 +30,7 @@ enum {
 	SIM_CALL_FAILED = 4,  /* a call it made failed, or itself */
 	SIM_CALL_TIMED = 8,   /* is in its timeout's list */
 	SIM_CALL_TRACED = 16, /* writes spans */
+	SIM_CALL_HOLDS = 32,  /* a worker has begun with it: it takes memory until it ends */
 };
 
 /* One attempt of one call. Two cache lines, the first is what most events need. */
@@ -93,8 +94,9 @@ struct sim_replica {
 	uint32_t active_at; /* in its node's list of those that run */
 
 	/* Calls. */
-	uint32_t workers, busy, resident, peak_resident;
-	uint32_t fits; /* calls that its memory has room for; one more and it is killed */
+	uint32_t workers, busy, resident;
+	uint32_t holding, peak_holding; /* calls of these that take memory */
+	uint32_t fits;			/* so many of those have room; one more and it is killed */
 	uint32_t first, last, n_queued; /* line for a worker */
 	bool serving_line;
 	bool plain; /* nothing makes its work slower now */

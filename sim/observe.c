@@ -228,9 +228,9 @@ static void close_replicas(struct drpc_sim *sim, uint32_t service, struct drpc_s
 		o->memory_bytes += sim_replica_memory_bytes(sim, r);
 		limits += s->memory_limit;
 		peak = sim_replica_memory_bytes(sim, r) +
-		       s->spec->memory_per_call_bytes * (r->peak_resident - r->resident);
+		       s->spec->memory_per_call_bytes * (r->peak_holding - r->holding);
 		o->memory_peak_bytes = fmax(o->memory_peak_bytes, fmin(peak, s->memory_limit));
-		r->peak_resident = r->resident;
+		r->peak_holding = r->holding;
 	}
 	up_ns = s->up_ns;
 	limit_ns = s->limit_ns;

@@ -70,7 +70,7 @@ double sim_replica_fixed_bytes(const struct drpc_sim *sim, const struct sim_repl
 	const struct sim_service *s = &sim->services[r->service];
 
 	return s->spec->memory_base_bytes + s->memory_anomaly * s->memory_limit +
-	       s->spec->memory_per_call_bytes * r->resident;
+	       s->spec->memory_per_call_bytes * r->holding;
 }
 
 double sim_replica_memory_bytes(const struct drpc_sim *sim, const struct sim_replica *r)
@@ -111,7 +111,10 @@ static void fit_memory(struct drpc_sim *sim, struct sim_replica *r)
 	const struct sim_service *s = &sim->services[r->service];
 	const struct drpc_sim_service *spec = s->spec;
 	const double room = s->memory_limit * (1.0 - s->memory_anomaly) - spec->memory_base_bytes;
-	const double most = (double)spec->workers + spec->queue;
+	const double most =
+		spec->holds_worker ? spec->workers : INFINITY; /* calls that hold memory */
+	const double calls =
+		spec->memory_per_call_bytes > 0.0 ? most * spec->memory_per_call_bytes : 0.0;
 
 	if (room < 0.0)
 		r->fits = 0;
@@ -120,7 +123,7 @@ static void fit_memory(struct drpc_sim *sim, struct sim_replica *r)
 	else
 		r->fits = (uint32_t)fmin(room / spec->memory_per_call_bytes, 4e9);
 	r->roomy = spec->reclaim_slowdown <= 0.0 || spec->cache_bytes <= 0.0 ||
-		   spec->cache_bytes + most * spec->memory_per_call_bytes <= room;
+		   spec->cache_bytes + calls <= room;
 	r->plain = false;
 }
 
@@ -133,7 +136,7 @@ void sim_service_check_memory(struct drpc_sim *sim, uint32_t service)
 
 		fit_memory(sim, r);
 		if ((r->state == SIM_REPLICA_READY || r->state == SIM_REPLICA_DRAINING) &&
-		    (r->resident > r->fits || r->fits == 0))
+		    (r->holding > r->fits || r->fits == 0))
 			sim_replica_oom(sim, i);
 	}
 }
@@ -196,7 +199,7 @@ static void drop_calls(struct drpc_sim *sim, uint32_t replica)
 	struct sim_replica *r = &sim->replicas[replica];
 
 	sim_cpu_clear(sim, replica);
-	r->busy = r->resident = r->n_queued = 0;
+	r->busy = r->resident = r->holding = r->n_queued = 0;
 	for (uint32_t i = 0; i < sim->n_calls; i++) {
 		const struct sim_call *c = &sim->calls[i];
 

@@ -114,7 +114,7 @@ Test(sim_replica, too_many_calls_are_an_oom_kill)
 
 	cr_assert_eq(drpc_sim_set_memory_limit(sim, 0, 104.0 * 1048576.0), 0);
 	run_for(sim, 0.045);
-	cr_assert_eq(sim->replicas[0].resident, 4);
+	cr_assert_eq(sim->replicas[0].holding, 4);
 	run_for(sim, 0.0051);
 	r = drpc_sim_result(sim);
 	cr_assert_eq(r.oom_kills, 1);
@@ -127,6 +127,29 @@ Test(sim_replica, too_many_calls_are_an_oom_kill)
 	cr_assert_eq(count(sim, SIM_REPLICA_STARTING), 1);
 	run_for(sim, 2.0);
 	cr_assert_eq(count(sim, SIM_REPLICA_READY), 1);
+	drpc_sim_free(&sim);
+	drpc_sim_app_free(&app);
+}
+
+/* The same room for 4, but 3 workers: those in line wait in the socket. */
+Test(sim_replica, calls_in_line_take_no_memory)
+{
+	struct drpc_sim_app *app = make_app(
+		ONE("memory-base: 64Mi, memory-per-call: 10Mi, workers: 3, queue: 50", "wait: 1s"));
+	struct drpc_sim *sim = make_uniform(app, &hundred);
+	struct drpc_sim_result r;
+
+	cr_assert_eq(drpc_sim_set_memory_limit(sim, 0, 104.0 * 1048576.0), 0);
+	run_for(sim, 0.3);
+	r = drpc_sim_result(sim);
+	cr_assert_eq(r.oom_kills, 0);
+	cr_assert_eq(sim->replicas[0].holding, 3);
+	cr_assert_gt(sim->replicas[0].resident, 20);
+	assert_within(sim_replica_memory_bytes(sim, &sim->replicas[0]), 94 * 1048576.0, 1e-9,
+		      "base and three calls");
+	/* Less than these three need: a kill. */
+	cr_assert_eq(drpc_sim_set_memory_limit(sim, 0, 90.0 * 1048576.0), 0);
+	cr_assert_eq(drpc_sim_result(sim).oom_kills, 1);
 	drpc_sim_free(&sim);
 	drpc_sim_app_free(&app);
 }
