@@ -26,23 +26,23 @@ struct drpc_train_config drpc_train_defaults(const struct drpc_sim_app *app,
 			.action = drpc_scene_action_defaults(),
 			.learn = report,
 			.report = report,
-			.period_ns = 5 * DRPC_NSEC_PER_SEC},
+			.period_ns = DRPC_NSEC_PER_SEC},
 		.td3 = drpc_td3_defaults(kind, app->n_services, drpc_scene_width(profile),
 					 DRPC_OUT_COUNT),
-		.episodes = 300,
+		.episodes = 120,
 		.envs = 4,
-		.steps = 48,
+		.steps = 120,
 		.spread = 1,
-		.updates = 2,
+		.updates = 1,
 		.warm = true,
 		.random_episodes = 12,
 		.explore_from = 0.4,
 		.explore_replicas = 0.4,
 		.explore_to = 0.15,
-		.explore_episodes = 150,
+		.explore_episodes = 60,
 		.reward_scale = 10,
-		.choose_every = 5,
-		.choose_traces = 4,
+		.choose_every = 3,
+		.choose_traces = 5,
 		.choose_seconds = 300,
 		.goal = {.cpu = 0.6, .memory = 0.75, .p99_ms = 210, .missed = 0.01},
 		.replay = 50000,
@@ -54,7 +54,8 @@ struct drpc_train_config drpc_train_defaults(const struct drpc_sim_app *app,
 	c.td3.max_grad_norm = 1;
 	c.env.learn.cpu = 0.72;
 	c.env.learn.memory = 0.79;
-	c.td3.actor_lr = 3e-5;
+	c.env.learn.exponent = 1;
+	c.td3.actor_lr = 1e-5;
 	c.td3.critic_lr = 1e-3;
 	if (kind == DRPC_TD3_POOLED) {
 		c.td3.hidden[0] = 64;
