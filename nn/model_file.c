@@ -5,13 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
-#include <libgen.h>
-#include <limits.h>
 #include <math.h>
 #include <openssl/evp.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "lib/file.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -134,8 +132,8 @@ static int model_parse_weights(const char *path, const unsigned char *data, size
 	return 0;
 }
 
-static int model_parse(const char *path, const char *kind, const unsigned char *data, size_t bytes,
-		       struct drpc_model *ret)
+int drpc_model_parse(const char *path, const char *kind, const unsigned char *data, size_t bytes,
+		     struct drpc_model *ret)
 {
 	unsigned char digest[DIGEST_BYTES];
 	struct drpc_model model = {0};
@@ -177,7 +175,7 @@ int drpc_model_file_load(const char *path, const char *kind, struct drpc_model *
 
 	if (bytes < 0)
 		return drpc_err((int)bytes, "model: cannot read %s", path);
-	return model_parse(path, kind, (const unsigned char *)data, (size_t)bytes, ret);
+	return drpc_model_parse(path, kind, (const unsigned char *)data, (size_t)bytes, ret);
 }
 
 /* The whole file in memory, digest and all. */
@@ -221,57 +219,6 @@ static int model_format(const char *path, const char *text, const float *weights
 	return 0;
 }
 
-static int model_write_all(int fd, const unsigned char *data, size_t bytes)
-{
-	while (bytes > 0) {
-		ssize_t n = write(fd, data, bytes);
-
-		if (n < 0) {
-			if (errno == EINTR)
-				continue;
-			return -errno;
-		}
-		data += n;
-		bytes -= (size_t)n;
-	}
-	return 0;
-}
-
-/* A rename is on the disk only when its folder is. */
-static int model_sync_folder(const char *path)
-{
-	_cleanup_free_ char *copy = strdup(path);
-	_cleanup_close_ int fd = -1;
-
-	if (!copy)
-		return -ENOMEM;
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) < 0)
-		return -errno;
-	return 0;
-}
-
-static int model_publish(const char *path, const unsigned char *data, size_t bytes)
-{
-	_cleanup_close_ int fd = -1;
-	char temporary[PATH_MAX];
-	int err;
-
-	if (snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path) >= (int)sizeof(temporary))
-		return -ENAMETOOLONG;
-	fd = mkostemp(temporary, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = model_write_all(fd, data, bytes);
-	if (!err && (fchmod(fd, 0644) < 0 || fsync(fd) < 0 || rename(temporary, path) < 0))
-		err = -errno;
-	if (err) {
-		unlink(temporary);
-		return err;
-	}
-	return model_sync_folder(path);
-}
-
 int drpc_model_file_save(const char *path, const char *kind, struct json_object *header,
 			 const float *weights, size_t n_weights)
 {
@@ -287,7 +234,7 @@ int drpc_model_file_save(const char *path, const char *kind, struct json_object 
 			   weights, n_weights, &data, &bytes);
 	if (err)
 		return err;
-	err = model_publish(path, data, bytes);
+	err = drpc_file_replace(path, data, bytes, 0644);
 	if (err)
 		return drpc_err(err, "model: cannot write %s", path);
 	return 0;

@@ -38,6 +38,10 @@ struct drpc_model {
  */
 int drpc_model_file_load(const char *path, const char *kind, struct drpc_model *ret);
 
+/* The same of a file that is in memory; `path` names it in messages. */
+int drpc_model_parse(const char *path, const char *kind, const unsigned char *data, size_t bytes,
+		     struct drpc_model *ret);
+
 /*
  * Writes a file that appears under `path` whole or not at all: temporary file beside it, fsync,
  * rename, fsync of the folder. `header` is borrowed and must be an object; "kind" is set in it.

@@ -413,29 +413,52 @@ int drpc_policy_net_new(const struct drpc_policy_info *info, const float *params
 	return 0;
 }
 
+/* From a model that was loaded to what it says; on failure the model is ended. */
+static int policy_of_model(const char *path, struct drpc_model *model, struct drpc_policy_info *ret)
+{
+	struct drpc_policy_info info;
+	int err = policy_parse(path, model->header, &info);
+
+	if (!err && model->n_weights != drpc_student_params(info.n_inputs))
+		err = drpc_err(-EINVAL, "policy: %s: %zu weights, a student of %u inputs has %zu",
+			       path, model->n_weights, info.n_inputs,
+			       drpc_student_params(info.n_inputs));
+	if (err) {
+		drpc_model_done(model);
+		return err;
+	}
+	for (size_t i = 0; i < sizeof(model->digest); i++)
+		snprintf(info.digest + 2 * i, 3, "%02x", model->digest[i]);
+	*ret = info;
+	return 0;
+}
+
 static int policy_read(const char *path, struct drpc_model *ret_model, struct drpc_policy_info *ret)
+{
+	struct drpc_model model;
+	int err = drpc_model_file_load(path, POLICY_KIND, &model);
+
+	if (!err)
+		err = policy_of_model(path, &model, ret);
+	if (!err)
+		*ret_model = model;
+	return err;
+}
+
+int drpc_policy_parse(const char *name, const void *data, size_t bytes,
+		      struct drpc_policy_net **ret)
 {
 	struct drpc_policy_info info;
 	struct drpc_model model;
-	int err;
+	int err = drpc_model_parse(name, POLICY_KIND, data, bytes, &model);
 
-	err = drpc_model_file_load(path, POLICY_KIND, &model);
+	if (!err)
+		err = policy_of_model(name, &model, &info);
 	if (err)
 		return err;
-	err = policy_parse(path, model.header, &info);
-	if (!err && model.n_weights != drpc_student_params(info.n_inputs))
-		err = drpc_err(-EINVAL, "policy: %s: %zu weights, a student of %u inputs has %zu",
-			       path, model.n_weights, info.n_inputs,
-			       drpc_student_params(info.n_inputs));
-	if (err) {
-		drpc_model_done(&model);
-		return err;
-	}
-	for (size_t i = 0; i < sizeof(model.digest); i++)
-		snprintf(info.digest + 2 * i, 3, "%02x", model.digest[i]);
-	*ret_model = model;
-	*ret = info;
-	return 0;
+	err = drpc_policy_net_new(&info, model.weights, ret);
+	drpc_model_done(&model);
+	return err;
 }
 
 int drpc_policy_file_load(const char *path, struct drpc_policy_net **ret)

@@ -72,6 +72,10 @@ struct drpc_policy_net;
  */
 int drpc_policy_file_load(const char *path, struct drpc_policy_net **ret);
 
+/* The same of a policy file that is in memory; `name` is for messages. */
+int drpc_policy_parse(const char *name, const void *data, size_t bytes,
+		      struct drpc_policy_net **ret);
+
 /* Stores drpc_student_params(info->n_inputs) parameters, in drpc_student_pack()'s order. */
 int drpc_policy_file_save(const char *path, const struct drpc_policy_info *info,
 			  const float *params);
