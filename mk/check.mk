@@ -108,11 +108,19 @@ fuzz:  ## feed the parsers broken input for FUZZ_SECONDS=20 each [FUZZ_NAMES='â€
 # --- benchmarks and demo ------------------------------------------------------------------------
 BENCH ?= hist inference tick capture overhead student distil gru replay td3 pendulum sim
 
-.PHONY: bench demo
+.PHONY: bench demo calibrate
 bench: deps-test programs  ## measure; prints {name, unit, value} lists [BENCH='hist tick â€¦']
 	$(Q)for name in $(BENCH); do $(OUT)/drpc-bench $$name --json || exit; done
+calibrate: deps-build deps-demo programs probe  ## the simulator against real containers, in 20 minutes
+	$(Q)tests/calibration/run.sh
 demo: deps-build deps-demo programs  ## drpc on three loaded containers, in minutes [VM=1]
 	$(Q)demo/run.sh
+
+# --- the paper's evaluation ---------------------------------------------------------------------
+.PHONY: reproduce
+reproduce: deps-build deps-test deps-evaluation  ## the paper's figures and ours: docs/evaluation.md [QUICK=1] [TRACE=FILE SERIES=FILE]
+	$(Q)$(SUBMAKE) BUILD=release programs
+	$(Q)evaluation/reproduce.sh
 
 # --- lint ---------------------------------------------------------------------------------------
 # A file's result is kept until it, a header or the rules change: build/lint, and outside the clone
@@ -122,7 +130,7 @@ LINT_ALL := $(filter-out bpf/vmlinux.h,$(shell find $(LINT_DIRS) -name '*.[ch]')
 LINT_HDR := $(filter %.h,$(LINT_ALL))
 LINT_BPF := $(filter %.bpf.c,$(LINT_ALL))
 LINT_C := $(filter-out %.bpf.c,$(filter %.c,$(LINT_ALL)))
-LINT_SH := $(shell grep -lE '^(\#!.*/(ba|busybox )?sh|\# shellcheck shell)' -r $(LINT_DIRS) deploy demo mk .ci 2>/dev/null)
+LINT_SH := $(shell grep -lE '^(\#!.*/(ba|busybox )?sh|\# shellcheck shell)' -r $(LINT_DIRS) deploy demo evaluation mk .ci 2>/dev/null)
 build/lint/%.bpf.c.tidy: %.bpf.c $(LINT_HDR) .clang-tidy
 	@mkdir -p $(@D)
 	$(call say,TIDY,$<)mk/tidy.sh $< $(BPF_CFLAGS) >$@.out 2>&1 || { cat $@.out; exit 1; }

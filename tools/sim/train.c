@@ -79,6 +79,7 @@ static const struct setting settings[] = {
 	SETTING("hidden-1", SIZE, td3.hidden[0], "width of the first hidden layer"),
 	SETTING("hidden-2", SIZE, td3.hidden[1], "of the second"),
 	SETTING("embed", SIZE, td3.embed, "of the embedding (pooled)"),
+	SETTING("replay", SIZE, replay, "transitions that are kept"),
 	SETTING("batch", SIZE, td3.batch, "transitions an update"),
 	SETTING("gamma", REAL, td3.gamma, "discount"),
 	SETTING("tau", REAL, td3.tau, "of the targets"),
