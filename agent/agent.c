@@ -23,6 +23,7 @@
 #include "agent/monitor/sampler.h"
 #include "agent/plan/student.h"
 #include "agent/record.h"
+#include "agent/scale.h"
 #include "agent/watch.h"
 #include "lib/log.h"
 #include "lib/util.h"
@@ -33,6 +34,8 @@
 /* How long leftovers of an earlier run, and the end of this one, may wait for the engine. */
 #define RESTORE_TIMEOUT_MS 15000
 #define ENGINE_READY_MS	   3000
+/* Copies are given their time to end. */
+#define SCALE_RESTORE_MS   12000
 
 /* --- what the roster asks --------------------------------------------------------------------- */
 
@@ -200,6 +203,19 @@ static int make_parent(const char *path)
 	return mkdir(folder, 0755) < 0 && errno != EEXIST ? -errno : 0;
 }
 
+/* Copies that an earlier run left go, what it stopped starts again. */
+static void restore_replicas(struct drpc_agent *agent, const char *when)
+{
+	struct drpc_restore_report report;
+
+	if (drpc_scale_restore_all(agent, SCALE_RESTORE_MS, &report) < 0)
+		drpc_warn("agent: the replicas of %u deployments are still to be put back: %s; %s",
+			  report.waiting, report.why, when);
+	else if (report.restored > 0)
+		drpc_info("agent: replicas of %u deployments are back as they were found",
+			  report.restored);
+}
+
 /* Limits that an earlier run left behind go back before anything is read or decided. */
 static int restore_leftovers(struct drpc_agent *agent)
 {
@@ -248,9 +264,15 @@ static int start_execute(struct drpc_agent *agent)
 	config.journal = agent->journal;
 	config.runtime = agent->engine ? drpc_engine_link_runtime(agent->engine) : NULL;
 	r = drpc_executor_new(&config, &agent->executor);
-	if (r < 0)
+	if (r == 0)
+		r = drpc_scale_new(agent, &agent->scale);
+	if (r < 0 || !agent->journal)
 		return r;
-	return agent->journal ? restore_leftovers(agent) : 0;
+	if (drpc_journal_scale_count(agent->journal) > 0 && agent->engine) {
+		drpc_runtime_wait_ready(drpc_engine_link_runtime(agent->engine), ENGINE_READY_MS);
+		restore_replicas(agent, "trying on");
+	}
+	return restore_leftovers(agent);
 }
 
 static void say_policy(const char *path, const struct drpc_policy_info *info)
@@ -364,7 +386,10 @@ static void restore_at_exit(struct drpc_agent *agent)
 {
 	struct drpc_restore_report report;
 
-	if (!agent->executor || !agent->journal || drpc_journal_count(agent->journal) == 0)
+	if (!agent->executor || !agent->journal)
+		return;
+	restore_replicas(agent, "run `drpc restore` once that is mended");
+	if (drpc_journal_count(agent->journal) == 0)
 		return;
 	if (drpc_executor_restore_all(agent->executor, RESTORE_TIMEOUT_MS, &report) < 0)
 		drpc_error(
@@ -387,6 +412,7 @@ void drpc_agent_stop(struct drpc_agent **agent)
 	drpc_watch_free(&a->watch);
 	drpc_engine_link_free(&a->engine);
 	drpc_roster_free(&a->roster);
+	drpc_scale_free(&a->scale);
 	drpc_executor_free(&a->executor);
 	drpc_journal_free(&a->journal);
 	drpc_sampler_free(&a->sampler);
@@ -429,6 +455,7 @@ static unsigned int restore_deployment(struct drpc_agent *agent, struct drpc_dep
 	unsigned int n = 0;
 
 	d->paused = true;
+	drpc_scale_restore(agent, d->name);
 	for (struct drpc_container *c = d->replicas; c; c = c->next_replica)
 		n += drpc_executor_release(agent->executor, c) == 0;
 	if (d->control)

@@ -21,6 +21,7 @@ struct drpc_journal;
 struct drpc_record;
 struct drpc_engine_link;
 struct drpc_sampler;
+struct drpc_scale;
 struct drpc_subtree_lock;
 struct drpc_watch;
 struct drpc_control_scratch;
@@ -49,6 +50,7 @@ struct drpc_agent {
 	struct drpc_journal *journal;  /* NULL: it cannot be kept here, so nothing is acted on */
 	struct drpc_executor *executor;
 	struct drpc_engine_link *engine; /* NULL: no engine was found */
+	struct drpc_scale *scale;	 /* NULL: replicas are left alone */
 	struct drpc_api *api;
 	struct drpc_record *record; /* NULL: states are not written down */
 	struct drpc_subtree_lock *lock;
@@ -78,5 +80,5 @@ void drpc_agent_stop(struct drpc_agent **agent);
 /* For the API. `deployment` NULL means all. -ENOENT: there is none of that name. */
 int drpc_agent_pause(struct drpc_agent *agent, const char *deployment, bool paused);
 
-/* Puts original limits back now, and pauses what was restored so that it stays so. */
+/* Puts original limits and replicas back now, and pauses what was restored so that it stays so. */
 int drpc_agent_restore(struct drpc_agent *agent, const char *deployment, unsigned int *ret_count);

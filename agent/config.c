@@ -105,6 +105,13 @@ static const struct setting {
 	{"guard", "memory_margin_least", SETTING_BYTES, FIELD(guard.memory_margin_bytes), "0",
 	 "1Ti"},
 	{"guard", "memory_high_gap", SETTING_SHARE, FIELD(guard.memory_high_gap), "0%", "50%"},
+	{"guard", "brownout_busy", SETTING_SHARE, FIELD(guard.brownout_busy), "10%", "100%"},
+	{"guard", "brownout_after", SETTING_DURATION, FIELD(guard.brownout_after_ns), "0s",
+	 "3600s"},
+	{"guard", "brownout_calm", SETTING_DURATION, FIELD(guard.brownout_calm_ns), "1s", "3600s"},
+	{"scale", "ready_timeout", SETTING_DURATION, FIELD(scale.ready_timeout_ns), "1s", "3600s"},
+	{"scale", "drain_timeout", SETTING_DURATION, FIELD(scale.drain_timeout_ns), "0s", "3600s"},
+	{"scale", "stop_grace", SETTING_DURATION, FIELD(scale.stop_grace_ns), "1s", "600s"},
 #undef FIELD
 };
 
@@ -371,6 +378,9 @@ void drpc_config_defaults(struct drpc_config *config, uint64_t node_mcpu,
 		.window_ns = 200 * DRPC_NSEC_PER_MSEC,
 		.control_interval_ns = 200 * DRPC_NSEC_PER_MSEC,
 		.max_containers = 1024,
+		.scale = {.ready_timeout_ns = 120 * DRPC_NSEC_PER_SEC,
+			  .drain_timeout_ns = 30 * DRPC_NSEC_PER_SEC,
+			  .stop_grace_ns = 10 * DRPC_NSEC_PER_SEC},
 		.bpf = {true, true, true, true, true, true},
 		.node_mcpu = node_mcpu,
 		.node_memory_bytes = node_memory_bytes,

@@ -59,6 +59,9 @@ struct drpc_config {
 	uint64_t node_mcpu, node_memory_bytes; /* as detected, or as the file says */
 	double node_headroom;		       /* share that drpc leaves free */
 	struct drpc_guard_params guard;
+	struct {
+		uint64_t ready_timeout_ns, drain_timeout_ns, stop_grace_ns;
+	} scale; /* of replicas, see execute/replicas.h */
 	/* The file's policies: rule 0 is `defaults`, the others are `deployments`. */
 	struct drpc_config_rule *rules;
 	size_t rule_count;

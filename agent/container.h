@@ -57,7 +57,8 @@ struct drpc_deployment {
 	struct drpc_policy policy;
 	struct drpc_container *replicas;
 	uint32_t replica_count;
-	bool paused;			     /* `drpc pause` */
+	bool paused; /* `drpc pause` */
+	bool held;   /* stays without replicas: they were stopped and may come back; see scale.h */
 	char config_error[256];		     /* a label that was refused and why; "" for none */
 	struct drpc_control *control;	     /* the control loop's state, see control.h */
 	struct drpc_deployment *prev, *next; /* the roster's own */

@@ -30,6 +30,7 @@ struct drpc_control_scratch {
 	struct drpc_deployment **writers;
 	const struct drpc_verdict **written;
 	int *results;
+	uint64_t *ids; /* of the decisions */
 	size_t size;
 };
 
@@ -58,6 +59,7 @@ void drpc_control_scratch_free(struct drpc_control_scratch **scratch)
 	free((*scratch)->writers);
 	free((*scratch)->written);
 	free((*scratch)->results);
+	free((*scratch)->ids);
 	free(*scratch);
 	*scratch = NULL;
 }
@@ -78,7 +80,8 @@ static int scratch_fit(struct drpc_control_scratch *s, size_t count)
 	if (count <= s->size)
 		return 0;
 	if (!GROW(s->deployments, size) || !GROW(s->requests, size) || !GROW(s->verdicts, size) ||
-	    !GROW(s->writers, size) || !GROW(s->written, size) || !GROW(s->results, size))
+	    !GROW(s->writers, size) || !GROW(s->written, size) || !GROW(s->results, size) ||
+	    !GROW(s->ids, size))
 		return -ENOMEM;
 	s->size = size;
 	return 0;
@@ -122,7 +125,8 @@ static void fill_request(struct drpc_agent *agent, struct drpc_deployment *d,
 {
 	struct drpc_control *control = d->control;
 	const struct drpc_observed *seen = &control->observed;
-	bool planned = seen->window_end_ns != 0 && plan(agent, control);
+	/* Without a replica there is nothing to see, but one may be asked for. */
+	bool planned = (seen->window_end_ns != 0 || d->replica_count == 0) && plan(agent, control);
 
 	*request = (struct drpc_guard_request){
 		.policy = &d->policy,
@@ -222,7 +226,8 @@ static size_t collect(struct drpc_agent *agent, uint64_t now_ns)
 		control->looked_ns = now_ns;
 		for (struct drpc_container *c = d->replicas; c; c = c->next_replica)
 			drpc_sampler_catch_up(agent->sampler, c);
-		refresh_limits(agent, d, now_ns);
+		if (d->replica_count > 0)
+			refresh_limits(agent, d, now_ns);
 		drpc_observe(d, &control->limits, control->changed_ns, now_ns, &control->holt,
 			     &control->observed);
 		drpc_peak_push(&control->cpu_peak, now_ns, control->observed.cpu_last_mcpu);
@@ -230,10 +235,11 @@ static size_t collect(struct drpc_agent *agent, uint64_t now_ns)
 		/* Without a whole window since the last change there is nothing to go by yet; a
 		 * window that never comes is the guard's business (stale). A usage that cannot be
 		 * read must not pass for an idle container. */
-		if (control->limits_stale || !control->observed.cpu_known ||
-		    drpc_apply_pending(agent, d) ||
-		    (control->observed.window_end_ns == 0 &&
-		     now_ns - control->changed_ns < 2 * agent->config.window_ns))
+		if (d->replica_count > 0 &&
+		    (control->limits_stale || !control->observed.cpu_known ||
+		     drpc_apply_pending(agent, d) ||
+		     (control->observed.window_end_ns == 0 &&
+		      now_ns - control->changed_ns < 2 * agent->config.window_ns)))
 			continue;
 		if (control->observed.window_end_ns != 0)
 			drpc_record_state(agent->record, d->name, drpc_realtime_ns(),
@@ -252,16 +258,19 @@ static void describe_action(struct drpc_control *control, const struct drpc_verd
 	const struct drpc_proposal *from = &verdict->standing, *to = &verdict->target;
 	const double mib =
 		((double)to->memory_bytes - (double)from->memory_bytes) / (double)DRPC_MIB;
-	char cpu[48] = "", memory[48] = "";
+	char cpu[48] = "", memory[48] = "", replicas[48] = "";
 
+	if (to->replicas != from->replicas)
+		snprintf(replicas, sizeof(replicas), "replicas %u → %u ", from->replicas,
+			 to->replicas);
 	if (to->cpu_mcpu != from->cpu_mcpu)
 		snprintf(cpu, sizeof(cpu), "cpu %+.2f ",
 			 ((double)to->cpu_mcpu - (double)from->cpu_mcpu) / 1000);
 	if (to->memory_bytes != from->memory_bytes)
 		snprintf(memory, sizeof(memory), "memory %+.*f MiB ", fabs(mib) < 10 ? 1 : 0, mib);
-	snprintf(control->last_action, sizeof(control->last_action), "%s%s%s%s%.*s",
-		 verdict->kind == DRPC_VERDICT_RECOMMEND ? "would: " : "", cpu, memory,
-		 cpu[0] || memory[0] ? "· " : "", 110, verdict->reason);
+	snprintf(control->last_action, sizeof(control->last_action), "%s%s%s%s%s%.*s",
+		 verdict->kind == DRPC_VERDICT_RECOMMEND ? "would: " : "", replicas, cpu, memory,
+		 replicas[0] || cpu[0] || memory[0] ? "· " : "", 110, verdict->reason);
 }
 
 static uint64_t record(struct drpc_agent *agent, struct drpc_deployment *d,
@@ -269,7 +278,8 @@ static uint64_t record(struct drpc_agent *agent, struct drpc_deployment *d,
 		       bool applied)
 {
 	struct drpc_control *control = d->control;
-	bool moves = !drpc_limits_equal(&verdict->limits, &request->limits);
+	bool moves = !drpc_limits_equal(&verdict->limits, &request->limits) ||
+		     verdict->replicas != request->replicas;
 	struct drpc_decision decision, *kept;
 
 	drpc_decision_fill(&decision, request, verdict, control->planner ? control->planner : "",
@@ -288,7 +298,7 @@ static void committed(struct drpc_agent *agent, struct drpc_control *control,
 {
 	struct drpc_verdict done = *verdict;
 
-	/* Only limits are written here; the guard must not remember replicas that never came. */
+	/* Replicas come later: the guard must not remember any that never do. */
 	done.target.replicas = done.standing.replicas;
 	drpc_guard_commit(&agent->config.guard, &control->guard, &control->observed.observation,
 			  &done, now_ns);
@@ -297,7 +307,26 @@ static void committed(struct drpc_agent *agent, struct drpc_control *control,
 	control->limits_stale = true;
 	control->changed_ns = now_ns;
 	control->outcome_id = decision_id;
-	describe_action(control, verdict);
+	describe_action(control, &done);
+	agent->stats.applied++;
+}
+
+void drpc_control_scaled(struct drpc_agent *agent, struct drpc_deployment *deployment,
+			 const struct drpc_verdict *verdict, uint64_t decision_id, uint64_t now_ns)
+{
+	struct drpc_control *control = deployment->control;
+	struct drpc_verdict done = *verdict;
+
+	/* The limits were written when it was decided. */
+	done.target.cpu_mcpu = done.standing.cpu_mcpu;
+	done.target.memory_bytes = done.standing.memory_bytes;
+	drpc_guard_commit(&agent->config.guard, &control->guard, &control->observed.observation,
+			  &done, now_ns);
+	drpc_decision_set_applied(&control->decisions, decision_id);
+	control->limits_stale = true;
+	control->changed_ns = now_ns;
+	control->outcome_id = decision_id;
+	describe_action(control, &done);
 	agent->stats.applied++;
 }
 
@@ -318,14 +347,20 @@ void drpc_control_applied(struct drpc_agent *agent, struct drpc_deployment *depl
 	committed(agent, control, &control->asked, control->asked_id, drpc_now_ns());
 }
 
-/* Writes what may be written, then records every decision of the tick. */
-static void act(struct drpc_agent *agent, size_t n, uint64_t now_ns)
+static bool writes_limits(const struct drpc_verdict *verdict,
+			  const struct drpc_guard_request *request)
+{
+	return verdict->write && !drpc_limits_equal(&verdict->limits, &request->limits);
+}
+
+/* Writes the limits that may be written, then records every decision of the tick. */
+static void act_on_limits(struct drpc_agent *agent, size_t n, uint64_t now_ns)
 {
 	struct drpc_control_scratch *s = agent->scratch;
 	size_t writes = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (!s->verdicts[i].write)
+		if (!writes_limits(&s->verdicts[i], &s->requests[i]))
 			continue;
 		s->writers[writes] = s->deployments[i];
 		s->written[writes++] = &s->verdicts[i];
@@ -336,16 +371,18 @@ static void act(struct drpc_agent *agent, size_t n, uint64_t now_ns)
 	for (size_t i = 0; i < n; i++) {
 		const struct drpc_verdict *verdict = &s->verdicts[i];
 		struct drpc_control *control = s->deployments[i]->control;
-		int result = verdict->write ? s->results[writes++] : -ECANCELED;
+		bool write = writes_limits(verdict, &s->requests[i]);
+		int result = write ? s->results[writes++] : -ECANCELED;
 		uint64_t id;
 
 		id = record(agent, s->deployments[i], &s->requests[i], verdict, result == 0);
+		s->ids[i] = id;
 		if (result == 0) {
 			committed(agent, control, verdict, id, now_ns);
 		} else if (result == -EINPROGRESS) {
 			control->asked = *verdict;
 			control->asked_id = id;
-		} else if (verdict->write) {
+		} else if (write) {
 			/* A part may have been written (memory in use stays): look again. */
 			control->limits_stale = true;
 			agent->stats.failed++;
@@ -355,6 +392,7 @@ static void act(struct drpc_agent *agent, size_t n, uint64_t now_ns)
 
 void drpc_control_tick(struct drpc_agent *agent, uint64_t now_ns)
 {
+	struct drpc_control_scratch *s;
 	size_t n;
 
 	drpc_sampler_tick(agent->sampler, agent->roster, now_ns);
@@ -367,9 +405,13 @@ void drpc_control_tick(struct drpc_agent *agent, uint64_t now_ns)
 		if (!agent->scratch)
 			return;
 	}
+	s = agent->scratch;
+	drpc_scale_tick(agent, now_ns);
 	n = collect(agent, now_ns);
-	drpc_guard_judge(&agent->config.guard, &agent->node, agent->scratch->requests, n, now_ns,
-			 agent->scratch->verdicts);
-	act(agent, n, now_ns);
+	drpc_scale_requests(agent, s->deployments, s->requests, n, now_ns);
+	drpc_guard_judge(&agent->config.guard, &agent->node, s->requests, n, now_ns, s->verdicts);
+	act_on_limits(agent, n, now_ns);
+	/* What limits give comes at once, what replicas give in a while. */
+	drpc_scale_write(agent, s->deployments, s->requests, s->verdicts, s->ids, n, now_ns);
 	drpc_executor_tick(agent->executor, now_ns);
 }

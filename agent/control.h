@@ -16,6 +16,7 @@
 #include "agent/plan/holt.h"
 #include "agent/plan/peak.h"
 #include "agent/plan/planner.h"
+#include "agent/scale.h"
 
 struct drpc_control {
 	struct drpc_holt holt;
@@ -30,11 +31,12 @@ struct drpc_control {
 				count */
 	struct drpc_guard_state guard;
 	struct drpc_decision_ring decisions;
-	uint64_t outcome_id;	   /* decision that waits for its outcome; 0: none */
-	int apply_err;		   /* of the last attempt to apply; 0 */
-	struct drpc_verdict asked; /* what the engine is being asked; write: false for nothing */
-	uint64_t asked_id;	   /* the decision behind it */
-	char last_action[256];	   /* in words, for `ls` and `top`; "" before the first */
+	uint64_t outcome_id;	     /* decision that waits for its outcome; 0: none */
+	int apply_err;		     /* of the last attempt to apply; 0 */
+	struct drpc_verdict asked;   /* what the engine is being asked; write: false for nothing */
+	uint64_t asked_id;	     /* the decision behind it */
+	struct drpc_scaling scaling; /* of the replicas */
+	char last_action[288];	     /* in words, for `ls` and `top`; "" before the first */
 
 	/* During a tick. */
 	float raw[DRPC_OUT_COUNT];
@@ -49,6 +51,10 @@ struct drpc_control *drpc_control_of(struct drpc_deployment *deployment);
 /* An engine call for a container of the deployment has ended; err 0: its limits are in force. */
 void drpc_control_applied(struct drpc_agent *agent, struct drpc_deployment *deployment, int err,
 			  const char *why);
+
+/* The number of replicas that a verdict asked for is reached, from `now_ns` on. */
+void drpc_control_scaled(struct drpc_agent *agent, struct drpc_deployment *deployment,
+			 const struct drpc_verdict *verdict, uint64_t decision_id, uint64_t now_ns);
 
 struct drpc_control_scratch;
 void drpc_control_scratch_free(struct drpc_control_scratch **scratch); /* NULL-safe; nulls */

@@ -8,6 +8,7 @@
 
 #include "agent/monitor/sampler.h"
 #include "agent/runtime/engine.h"
+#include "agent/scale.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -112,13 +113,17 @@ static void on_event(void *arg, const struct drpc_runtime_event *event)
 		return;
 	case DRPC_RUNTIME_RESYNC:
 		drpc_runtime_list(link->runtime, on_list, link);
+		drpc_scale_event(link->agent, NULL);
 		return;
 	case DRPC_RUNTIME_START:
 		drpc_engine_link_describe(link, event->id);
+		drpc_scale_event(link->agent, event->id);
 		return;
 	case DRPC_RUNTIME_DIE:
-	case DRPC_RUNTIME_UPDATE:
 	case DRPC_RUNTIME_DESTROY:
+		drpc_scale_event(link->agent, event->id);
+		return;
+	case DRPC_RUNTIME_UPDATE:
 		/* The cgroup tree tells who is gone, the control loop reads limits anew. */
 		return;
 	}

@@ -39,12 +39,29 @@ int drpc_roster_new(const struct drpc_roster_ops *ops, struct drpc_roster **ret)
 	return 0;
 }
 
+static void deployment_free(struct drpc_roster *roster, struct drpc_deployment *d)
+{
+	if (d->prev)
+		d->prev->next = d->next;
+	else
+		roster->first_deployment = d->next;
+	if (d->next)
+		d->next->prev = d->prev;
+	else
+		roster->last_deployment = d->prev;
+	if (roster->ops.deployment_gone)
+		roster->ops.deployment_gone(d, roster->ops.arg);
+	free(d);
+}
+
 void drpc_roster_free(struct drpc_roster **roster)
 {
 	if (!*roster)
 		return;
 	while ((*roster)->first)
 		drpc_roster_remove(*roster, (*roster)->first);
+	while ((*roster)->first_deployment)
+		deployment_free(*roster, (*roster)->first_deployment);
 	free((*roster)->by_slot);
 	free(*roster);
 	*roster = NULL;
@@ -96,7 +113,7 @@ static void deployment_join(struct drpc_deployment *d, struct drpc_container *co
 	d->replica_count++;
 }
 
-/* Empty deployments are kept until `roster` has no use for them: the last replica takes it along. */
+/* The last replica takes the deployment along, unless it is held. */
 static void deployment_leave(struct drpc_roster *roster, struct drpc_container *container)
 {
 	struct drpc_deployment *d = container->deployment;
@@ -106,20 +123,15 @@ static void deployment_leave(struct drpc_roster *roster, struct drpc_container *
 		at = &(*at)->next_replica;
 	*at = container->next_replica;
 	container->deployment = NULL;
-	if (--d->replica_count > 0)
-		return;
+	if (--d->replica_count == 0 && !d->held)
+		deployment_free(roster, d);
+}
 
-	if (d->prev)
-		d->prev->next = d->next;
-	else
-		roster->first_deployment = d->next;
-	if (d->next)
-		d->next->prev = d->prev;
-	else
-		roster->last_deployment = d->prev;
-	if (roster->ops.deployment_gone)
-		roster->ops.deployment_gone(d, roster->ops.arg);
-	free(d);
+void drpc_roster_hold(struct drpc_roster *roster, struct drpc_deployment *d, bool held)
+{
+	d->held = held;
+	if (!held && d->replica_count == 0)
+		deployment_free(roster, d);
 }
 
 /* --- containers ------------------------------------------------------------------------------- */

@@ -52,6 +52,9 @@ int drpc_roster_add(struct drpc_roster *roster, const struct drpc_cgroup_found *
 int drpc_roster_describe(struct drpc_roster *roster, struct drpc_container *container,
 			 const struct drpc_container_info *info);
 
+/* A deployment that is held stays when its last replica leaves; let go, an empty one leaves too. */
+void drpc_roster_hold(struct drpc_roster *roster, struct drpc_deployment *deployment, bool held);
+
 void drpc_roster_remove(struct drpc_roster *roster, struct drpc_container *container);
 
 /*

@@ -8,7 +8,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#include "agent/execute/journal_format.h"
+#include "agent/execute/journal_internal.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -16,18 +16,6 @@
 #define HEADER_LEN     (sizeof(DRPC_JOURNAL_HEADER) - 1)
 /* Closed and replaced lines that are worth a compaction. */
 #define DEAD_LINES_MIN 256
-
-struct drpc_journal {
-	char path[PATH_MAX];
-	int fd, lock_fd;
-	off_t end;   /* of the last whole line */
-	bool dirty;  /* what is on disk behind `end` is not known: compact before writing more */
-	size_t dead; /* lines that no open record needs */
-	size_t damaged;
-	struct drpc_journal_record *records;
-	uint64_t *keys; /* of the records, for a quick search */
-	size_t count, size;
-};
 
 static uint64_t key_of(const char *id, const char *cgroup)
 {
@@ -183,9 +171,11 @@ static int make_parent(const char *path)
 static int check_header(const struct drpc_journal *j, const char *text, size_t len)
 {
 	/* The machine may have gone down while the file was new. */
-	if (len < HEADER_LEN && memcmp(text, DRPC_JOURNAL_HEADER, len) == 0)
+	if (len < HEADER_LEN && (memcmp(text, DRPC_JOURNAL_HEADER, len) == 0 ||
+				 memcmp(text, DRPC_JOURNAL_HEADER_1, len) == 0))
 		return 0;
-	if (len >= HEADER_LEN && memcmp(text, DRPC_JOURNAL_HEADER, HEADER_LEN) == 0)
+	if (len >= HEADER_LEN && (memcmp(text, DRPC_JOURNAL_HEADER, HEADER_LEN) == 0 ||
+				  memcmp(text, DRPC_JOURNAL_HEADER_1, HEADER_LEN) == 0))
 		return 1;
 	if (len >= sizeof(DRPC_JOURNAL_MAGIC) &&
 	    memcmp(text, DRPC_JOURNAL_MAGIC, sizeof(DRPC_JOURNAL_MAGIC) - 1) == 0)
@@ -206,6 +196,8 @@ static int take_line(struct drpc_journal *j, const char *line, size_t len)
 
 	if (r < 0)
 		return r;
+	if (parsed.scale)
+		return drpc_journal_scale_take(j, &parsed);
 	if (parsed.open) {
 		r = reserve(j, 1);
 		if (r < 0)
@@ -283,7 +275,11 @@ static int load(struct drpc_journal *j)
 	if (r == 0)
 		return start_file(j);
 	j->end = HEADER_LEN;
-	return take_text(j, text, (size_t)len);
+	r = take_text(j, text, (size_t)len);
+	/* Of the version before: its lines mean the same, the rest is written anew. */
+	if (memcmp(text, DRPC_JOURNAL_HEADER, HEADER_LEN) != 0)
+		j->dirty = true;
+	return r;
 }
 
 int drpc_journal_open(const char *path, struct drpc_journal **ret)
@@ -323,6 +319,7 @@ void drpc_journal_free(struct drpc_journal **journal)
 	drpc_closep(&j->lock_fd);
 	free(j->records);
 	free(j->keys);
+	free(j->scales);
 	free(j);
 	*journal = NULL;
 }
@@ -357,6 +354,12 @@ static int write_records(const struct drpc_journal *j, int fd, off_t *ret_end)
 
 	for (size_t i = 0; r == 0 && i < j->count; i++) {
 		int n = drpc_journal_format_open(&j->records[i], line);
+
+		r = n < 0 ? n : write_all(fd, line, (size_t)n, end);
+		end += n;
+	}
+	for (size_t i = 0; r == 0 && i < j->scale_count; i++) {
+		int n = drpc_journal_format_scale(&j->scales[i], line);
 
 		r = n < 0 ? n : write_all(fd, line, (size_t)n, end);
 		end += n;
@@ -421,8 +424,7 @@ int drpc_journal_compact(struct drpc_journal *j)
 	return r < 0 ? drpc_err(r, "journal: cannot sync the folder of %s", j->path) : 0;
 }
 
-/* Appends whole lines durably, or leaves the file as it was. */
-static int append(struct drpc_journal *j, const char *lines, size_t len)
+int drpc_journal_append(struct drpc_journal *j, const char *lines, size_t len)
 {
 	int r = j->dirty ? drpc_journal_compact(j) : 0;
 
@@ -508,7 +510,7 @@ int drpc_journal_add(struct drpc_journal *j, const struct drpc_journal_record *r
 			return drpc_err(r, "journal: cannot record %s", records[i].id);
 		len += (size_t)r;
 	}
-	r = append(j, lines, len);
+	r = drpc_journal_append(j, lines, len);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n; i++)
@@ -516,10 +518,11 @@ int drpc_journal_add(struct drpc_journal *j, const struct drpc_journal_record *r
 	return 0;
 }
 
-/* Cuts the file back to its header: works on a full disk too. */
-static int empty_file(struct drpc_journal *j)
+int drpc_journal_empty_file(struct drpc_journal *j)
 {
-	if (ftruncate(j->fd, HEADER_LEN) < 0 || fdatasync(j->fd) < 0)
+	/* The header too: it may be that of the version before. Written over, it needs no space. */
+	if (write_all(j->fd, DRPC_JOURNAL_HEADER, HEADER_LEN, 0) < 0 ||
+	    ftruncate(j->fd, HEADER_LEN) < 0 || fdatasync(j->fd) < 0)
 		return drpc_err(-errno, "journal: cannot empty %s", j->path);
 	j->end = HEADER_LEN;
 	j->dead = 0;
@@ -536,8 +539,8 @@ int drpc_journal_close_record(struct drpc_journal *j, const char *id, const char
 
 	if (i == SIZE_MAX)
 		return -ENOENT;
-	if (j->count == 1 && !j->damaged) {
-		r = empty_file(j);
+	if (j->count == 1 && j->scale_count == 0 && !j->damaged) {
+		r = drpc_journal_empty_file(j);
 		if (r == 0)
 			j->count = 0;
 		return r;
@@ -545,11 +548,16 @@ int drpc_journal_close_record(struct drpc_journal *j, const char *id, const char
 	r = drpc_journal_format_close(id, cgroup, reason, line);
 	if (r < 0)
 		return drpc_err(r, "journal: cannot close the record of %s", id);
-	r = append(j, line, (size_t)r);
+	r = drpc_journal_append(j, line, (size_t)r);
 	if (r < 0)
 		return r;
 	drop(j, i);
-	if (j->dead > DEAD_LINES_MIN && j->dead > 2 * j->count)
-		r = drpc_journal_compact(j);
-	return r;
+	return drpc_journal_tidy(j);
+}
+
+int drpc_journal_tidy(struct drpc_journal *j)
+{
+	bool due = j->dead > DEAD_LINES_MIN && j->dead > 2 * (j->count + j->scale_count);
+
+	return due ? drpc_journal_compact(j) : 0;
 }

@@ -35,6 +35,22 @@ struct drpc_journal_record {
 	uint64_t realtime_ns;		   /* when it was first recorded */
 };
 
+/*
+ * Of a deployment whose replicas drpc changes: containers that drpc made may be there (they carry a
+ * label that names the deployment), and of those that were there before these are stopped.
+ */
+#define DRPC_JOURNAL_STOPPED_MAX 32
+
+struct drpc_journal_scale {
+	char deployment[DRPC_NAME_MAX];
+	struct {
+		char id[DRPC_ID_MAX];
+		char name[DRPC_NAME_MAX]; /* for messages */
+	} stopped[DRPC_JOURNAL_STOPPED_MAX];
+	size_t stopped_count;
+	uint64_t realtime_ns; /* when it was first recorded */
+};
+
 struct drpc_journal;
 
 /*
@@ -62,6 +78,18 @@ int drpc_journal_add(struct drpc_journal *journal, const struct drpc_journal_rec
 /* Ends a record: its limits are put back ("restored"), or there is nothing left to put back. */
 int drpc_journal_close_record(struct drpc_journal *journal, const char *id, const char *cgroup,
 			      const char *reason);
+
+/* The same of replicas. Pointers are good until the next put or close. */
+size_t drpc_journal_scale_count(const struct drpc_journal *journal);
+const struct drpc_journal_scale *drpc_journal_scale_at(const struct drpc_journal *journal,
+						       size_t i);
+const struct drpc_journal_scale *drpc_journal_scale_find(const struct drpc_journal *journal,
+							 const char *deployment);
+
+/* Makes a record durable, in place of the one there may be of this deployment. */
+int drpc_journal_scale_put(struct drpc_journal *journal, const struct drpc_journal_scale *scale);
+int drpc_journal_scale_close(struct drpc_journal *journal, const char *deployment,
+			     const char *reason);
 
 /* Rewrites the file with the open records alone. Done of itself when most lines are dead. */
 int drpc_journal_compact(struct drpc_journal *journal);

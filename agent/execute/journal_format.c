@@ -165,6 +165,44 @@ int drpc_journal_format_close(const char *id, const char *cgroup, const char *re
 	return finish_line(o, line);
 }
 
+int drpc_journal_format_scale(const struct drpc_journal_scale *scale,
+			      char line[DRPC_JOURNAL_LINE_MAX])
+{
+	_cleanup_json_ struct json_object *o = json_object_new_object();
+	struct json_object *stopped = json_object_new_array();
+
+	if (!o || !stopped) {
+		json_object_put(stopped);
+		return -ENOMEM;
+	}
+	json_object_object_add(o, "op", json_object_new_string("scale"));
+	json_object_object_add(o, "deployment", json_object_new_string(scale->deployment));
+	json_object_object_add(o, "stopped", stopped);
+	for (size_t i = 0; i < scale->stopped_count; i++) {
+		struct json_object *c = json_object_new_object();
+
+		json_object_object_add(c, "id", json_object_new_string(scale->stopped[i].id));
+		json_object_object_add(c, "name", json_object_new_string(scale->stopped[i].name));
+		json_object_array_add(stopped, c);
+	}
+	json_object_object_add(o, "realtime_ns", json_object_new_uint64(scale->realtime_ns));
+	return finish_line(o, line);
+}
+
+int drpc_journal_format_unscale(const char *deployment, const char *reason,
+				char line[DRPC_JOURNAL_LINE_MAX])
+{
+	_cleanup_json_ struct json_object *o = json_object_new_object();
+
+	if (!o)
+		return -ENOMEM;
+	json_object_object_add(o, "op", json_object_new_string("unscale"));
+	json_object_object_add(o, "deployment", json_object_new_string(deployment));
+	json_object_object_add(o, "reason", json_object_new_string(reason));
+	json_object_object_add(o, "realtime_ns", json_object_new_uint64(drpc_realtime_ns()));
+	return finish_line(o, line);
+}
+
 /* --- read ------------------------------------------------------------------------------------- */
 
 static bool take_string(struct json_object *o, const char *key, char *dst, size_t dst_size)
@@ -266,6 +304,49 @@ static bool take_record(struct json_object *o, struct drpc_journal_record *r)
 	       take_number(o, "realtime_ns", &r->realtime_ns);
 }
 
+static bool take_scale(struct json_object *o, struct drpc_journal_scale *ret)
+{
+	struct json_object *stopped;
+	size_t n;
+
+	if (!json_object_object_get_ex(o, "stopped", &stopped) ||
+	    !json_object_is_type(stopped, json_type_array) ||
+	    !take_number(o, "realtime_ns", &ret->realtime_ns))
+		return false;
+	n = json_object_array_length(stopped);
+	if (n > DRPC_JOURNAL_STOPPED_MAX)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *c = json_object_array_get_idx(stopped, i);
+
+		if (!json_object_is_type(c, json_type_object) ||
+		    !take_string(c, "id", ret->stopped[i].id, sizeof(ret->stopped[i].id)) ||
+		    !take_string(c, "name", ret->stopped[i].name, sizeof(ret->stopped[i].name)))
+			return false;
+	}
+	ret->stopped_count = n;
+	return true;
+}
+
+/* A line about replicas; false where it is damaged. */
+static bool take_replicas(struct json_object *o, const char *op, struct drpc_journal_line *ret)
+{
+	ret->scale = true;
+	ret->open = strcmp(op, "scale") == 0;
+	return take_string(o, "deployment", ret->replicas.deployment,
+			   sizeof(ret->replicas.deployment)) &&
+	       (!ret->open || take_scale(o, &ret->replicas));
+}
+
+static bool take_limits_line(struct json_object *o, const char *op, struct drpc_journal_line *ret)
+{
+	if (!take_string(o, "id", ret->record.id, sizeof(ret->record.id)) ||
+	    !take_string(o, "cgroup", ret->record.cgroup, sizeof(ret->record.cgroup)))
+		return false;
+	ret->open = strcmp(op, "open") == 0;
+	return ret->open ? take_record(o, &ret->record) : strcmp(op, "close") == 0;
+}
+
 static bool crc_matches(const char *line, size_t len)
 {
 	char digits[CRC_DIGITS + 1];
@@ -283,6 +364,7 @@ int drpc_journal_parse_line(const char *line, size_t len, struct drpc_journal_li
 	_cleanup_json_ struct json_object *o = NULL;
 	struct drpc_journal_line parsed = {0};
 	size_t json_len;
+	bool replicas;
 	char op[8];
 
 	if (len >= DRPC_JOURNAL_LINE_MAX || !crc_matches(line, len))
@@ -293,12 +375,10 @@ int drpc_journal_parse_line(const char *line, size_t len, struct drpc_journal_li
 	json_len = len - CRC_DIGITS - 1;
 	o = json_tokener_parse_ex(tokener, line + CRC_DIGITS + 1, (int)json_len);
 	if (!o || json_tokener_get_parse_end(tokener) != json_len ||
-	    !json_object_is_type(o, json_type_object) || !take_string(o, "op", op, sizeof(op)) ||
-	    !take_string(o, "id", parsed.record.id, sizeof(parsed.record.id)) ||
-	    !take_string(o, "cgroup", parsed.record.cgroup, sizeof(parsed.record.cgroup)))
+	    !json_object_is_type(o, json_type_object) || !take_string(o, "op", op, sizeof(op)))
 		return -EBADMSG;
-	parsed.open = strcmp(op, "open") == 0;
-	if (parsed.open ? !take_record(o, &parsed.record) : strcmp(op, "close") != 0)
+	replicas = strcmp(op, "scale") == 0 || strcmp(op, "unscale") == 0;
+	if (replicas ? !take_replicas(o, op, &parsed) : !take_limits_line(o, op, &parsed))
 		return -EBADMSG;
 	*ret = parsed;
 	return 0;

@@ -12,25 +12,10 @@
 
 #define SEC DRPC_NSEC_PER_SEC
 
-/* Share of the objective so low that even the slowest of a few requests speaks for a cut. */
-#define P99_FAR_UNDER 0.3f
-
 /* A cut by a smaller share than this saves nothing, and what was seen before it counts no more. */
 #define LEAST_CUT 0.03
 
-static const char *const axis_names[DRPC_AXIS_COUNT] = {"cpu", "memory", "replicas"};
-
-/* One deployment while it is judged. */
-struct judge {
-	const struct drpc_guard_params *params;
-	const struct drpc_guard_node *node;
-	const struct drpc_guard_request *request;
-	struct drpc_verdict *verdict;
-	struct drpc_proposal asked;
-	const float *f; /* features */
-	uint64_t now_ns;
-	bool rollback; /* some cut is undone this time */
-};
+const char *const drpc_guard_axis_names[DRPC_AXIS_COUNT] = {"cpu", "memory", "replicas"};
 
 /* A figure's bounds: what may be reached in one step, what the policy allows. */
 struct bounds {
@@ -65,6 +50,9 @@ void drpc_guard_params_defaults(struct drpc_guard_params *params)
 		.memory_margin = 0.1,
 		.memory_margin_bytes = 4 * DRPC_MIB,
 		.memory_high_gap = 0.1,
+		.brownout_busy = 0.9,
+		.brownout_after_ns = 2 * SEC,
+		.brownout_calm_ns = 30 * SEC,
 	};
 }
 
@@ -100,26 +88,7 @@ uint64_t drpc_guard_align_up(uint64_t bytes, uint64_t max)
 	return DRPC_MIN(up, max);
 }
 
-/* --- emergencies and rollback --------------------------------------------------------------- */
-
-static bool cpu_emergency(const struct judge *j)
-{
-	return j->f[DRPC_F_P99_SLO] > 1 || j->f[DRPC_F_THROTTLED] >= j->params->emergency_throttled;
-}
-
-static bool mem_emergency(const struct judge *j)
-{
-	return j->f[DRPC_F_MEM_PRESSURE] >= j->params->emergency_mem_pressure ||
-	       j->f[DRPC_F_MEM_UTIL] >= 0.95f;
-}
-
-/* Emergencies that counters of the kernel show, whatever the histograms' coverage. */
-static bool counted_emergency(const struct judge *j, enum drpc_guard_axis axis)
-{
-	if (axis == DRPC_AXIS_MEMORY)
-		return mem_emergency(j);
-	return j->f[DRPC_F_THROTTLED] >= j->params->emergency_throttled;
-}
+/* --- rollback ------------------------------------------------------------------------------ */
 
 static uint64_t *figure_of(struct drpc_proposal *p, enum drpc_guard_axis axis)
 {
@@ -127,7 +96,7 @@ static uint64_t *figure_of(struct drpc_proposal *p, enum drpc_guard_axis axis)
 }
 
 /* Whether the last cut of this axis made things worse; says so. */
-static bool cut_hurt(struct judge *j, enum drpc_guard_axis axis)
+static bool cut_hurt(struct drpc_guard_judge *j, enum drpc_guard_axis axis)
 {
 	const struct drpc_guard_params *p = j->params;
 	const float throttled = j->f[DRPC_F_THROTTLED];
@@ -141,19 +110,19 @@ static bool cut_hurt(struct judge *j, enum drpc_guard_axis axis)
 	if (j->now_ns >= j->request->state->axis[axis].undo_until_ns)
 		return false;
 	if (axis != DRPC_AXIS_MEMORY && throttled - old_throttled >= p->rollback_throttled)
-		drpc_guard_note(j->verdict,
-				"%s: the last cut is undone, throttling rose from %.2f to %.2f",
-				axis_names[axis], (double)old_throttled, (double)throttled);
+		drpc_guard_note(
+			j->verdict, "%s: the last cut is undone, throttling rose from %.2f to %.2f",
+			drpc_guard_axis_names[axis], (double)old_throttled, (double)throttled);
 	else if (pressure - old_pressure >= jump)
-		drpc_guard_note(j->verdict,
-				"%s: the last cut is undone, pressure rose from %.2f to %.2f",
-				axis_names[axis], (double)old_pressure, (double)pressure);
+		drpc_guard_note(
+			j->verdict, "%s: the last cut is undone, pressure rose from %.2f to %.2f",
+			drpc_guard_axis_names[axis], (double)old_pressure, (double)pressure);
 	else
 		return false;
 	return true;
 }
 
-static void roll_back(struct judge *j)
+static void roll_back(struct drpc_guard_judge *j)
 {
 	const struct drpc_policy *policy = j->request->policy;
 	const uint64_t min[DRPC_AXIS_COUNT] = {policy->min_cpu_mcpu, policy->min_memory_bytes,
@@ -169,6 +138,9 @@ static void roll_back(struct judge *j)
 		const uint64_t undo =
 			DRPC_CLAMP(j->request->state->axis[axis].undo, min[axis], max[axis]);
 
+		/* What a brownout takes away is missed on purpose. */
+		if (replicas && (j->request->replicas_blocked || j->request->brownout))
+			continue;
 		if (undo <= from || !cut_hurt(j, axis))
 			continue;
 		j->rollback = true;
@@ -180,141 +152,10 @@ static void roll_back(struct judge *j)
 	}
 }
 
-/* --- may it go down, may it go up ----------------------------------------------------------- */
-
-static bool rate_allows(struct judge *j, enum drpc_guard_axis axis)
-{
-	if (drpc_guard_spent(j->params, j->request->state, j->now_ns) + 1 <=
-	    j->params->actions_per_minute)
-		return true;
-	drpc_guard_note(j->verdict, "%s: refused, %u actions a minute are used up",
-			axis_names[axis], j->params->actions_per_minute);
-	return false;
-}
-
-static bool coverage_thin(const struct judge *j)
-{
-	return !(j->request->observation->coverage >= j->params->min_coverage);
-}
-
-static bool cut_too_soon(struct judge *j, enum drpc_guard_axis axis)
-{
-	const struct drpc_guard_params *p = j->params;
-	const uint64_t raised = j->request->state->axis[axis].raised_ns;
-	const uint64_t cut = j->request->state->axis[axis].cut_ns;
-	const bool scale = axis == DRPC_AXIS_REPLICAS;
-	const uint64_t after_raise = scale ? p->scale_in_cooldown_ns : p->cut_after_raise_ns;
-	const uint64_t after_cut = scale ? p->scale_interval_ns : p->cut_interval_ns;
-
-	if (drpc_guard_within(j->now_ns, raised, after_raise))
-		drpc_guard_note(j->verdict, "%s: cut refused, raised %.1f s ago (cool-down %.0f s)",
-				axis_names[axis],
-				(double)drpc_guard_since(j->now_ns, raised) / (double)SEC,
-				(double)after_raise / (double)SEC);
-	else if (drpc_guard_within(j->now_ns, cut, after_cut))
-		drpc_guard_note(j->verdict, "%s: cut refused, cut %.1f s ago (interval %.0f s)",
-				axis_names[axis],
-				(double)drpc_guard_since(j->now_ns, cut) / (double)SEC,
-				(double)after_cut / (double)SEC);
-	else
-		return false;
-	return true;
-}
-
-/*
- * Whether too little was seen since the last change. The p99 of a few requests is the slowest of
- * them, and the next hundred bring slower ones: close to the objective it says nothing yet.
- */
-static bool cut_unproven(struct judge *j, enum drpc_guard_axis axis)
-{
-	const struct drpc_guard_params *p = j->params;
-	const struct drpc_observation *o = j->request->observation;
-	uint64_t changed = 0;
-
-	for (enum drpc_guard_axis a = 0; a < DRPC_AXIS_COUNT; a++) {
-		const struct drpc_guard_axis_state *s = &j->request->state->axis[a];
-
-		changed = DRPC_MAX(changed, DRPC_MAX(s->raised_ns, s->cut_ns));
-	}
-	if (drpc_guard_within(j->now_ns, changed, p->cut_settle_ns))
-		drpc_guard_note(
-			j->verdict,
-			"%s: cut refused, the change of %.1f s ago must show its effect first",
-			axis_names[axis],
-			(double)drpc_guard_since(j->now_ns, changed) / (double)SEC);
-	else if (axis != DRPC_AXIS_MEMORY && j->f[DRPC_F_P99_SLO] >= P99_FAR_UNDER &&
-		 o->p99_requests < p->cut_requests && o->p99_span_ns < DRPC_LOOK_BACK_NS)
-		drpc_guard_note(
-			j->verdict,
-			"%s: cut refused, p99 is %.2f of the objective but rests on %lu requests (%u wanted)",
-			axis_names[axis], (double)j->f[DRPC_F_P99_SLO], o->p99_requests,
-			p->cut_requests);
-	else
-		return false;
-	return true;
-}
-
-static bool cut_allowed(struct judge *j, enum drpc_guard_axis axis)
-{
-	const uint32_t turns = drpc_guard_turns(j->params, j->request->state, axis, j->now_ns);
-
-	if (j->rollback) {
-		drpc_guard_note(j->verdict, "%s: cut refused while another is undone",
-				axis_names[axis]);
-		return false;
-	}
-	if (coverage_thin(j)) {
-		drpc_guard_note(j->verdict, "%s: cut refused, only %.0f%% of the traffic was seen",
-				axis_names[axis], j->request->observation->coverage * 100);
-		return false;
-	}
-	if (cpu_emergency(j) || (axis == DRPC_AXIS_MEMORY && mem_emergency(j))) {
-		drpc_guard_note(
-			j->verdict,
-			"%s: cut refused while the deployment is overloaded (p99 %.2f of the objective, throttled %.2f, memory pressure %.2f)",
-			axis_names[axis], (double)j->f[DRPC_F_P99_SLO],
-			(double)j->f[DRPC_F_THROTTLED], (double)j->f[DRPC_F_MEM_PRESSURE]);
-		return false;
-	}
-	if (cut_too_soon(j, axis) || cut_unproven(j, axis))
-		return false;
-	/* Only where this cut would be one more turn: going on downwards is no flapping. */
-	if (j->request->state->axis[axis].direction > 0 && turns >= j->params->flap_budget) {
-		drpc_guard_note(j->verdict, "%s: cut refused, changed direction %u times in %.0f s",
-				axis_names[axis], turns,
-				(double)j->params->flap_window_ns / (double)SEC);
-		return false;
-	}
-	return rate_allows(j, axis);
-}
-
-static bool raise_allowed(struct judge *j, enum drpc_guard_axis axis)
-{
-	const bool emergency = axis == DRPC_AXIS_MEMORY ? mem_emergency(j) : cpu_emergency(j);
-	const uint64_t scaled = DRPC_MAX(j->request->state->axis[axis].raised_ns,
-					 j->request->state->axis[axis].cut_ns);
-
-	if (coverage_thin(j) && !counted_emergency(j, axis)) {
-		drpc_guard_note(
-			j->verdict,
-			"%s: raise refused, only %.0f%% of the traffic was seen and neither throttling nor pressure confirms it",
-			axis_names[axis], j->request->observation->coverage * 100);
-		return false;
-	}
-	if (axis == DRPC_AXIS_REPLICAS &&
-	    drpc_guard_within(j->now_ns, scaled, j->params->scale_interval_ns)) {
-		drpc_guard_note(j->verdict, "replicas: scale-out refused, changed %.1f s ago",
-				(double)drpc_guard_since(j->now_ns, scaled) / (double)SEC);
-		return false;
-	}
-	if (emergency)
-		j->verdict->emergency = true;
-	return emergency || rate_allows(j, axis);
-}
-
 /* --- figures -------------------------------------------------------------------------------- */
 
-static void clip_note(struct judge *j, enum drpc_guard_axis axis, const char *why, uint64_t to)
+static void clip_note(struct drpc_guard_judge *j, enum drpc_guard_axis axis, const char *why,
+		      uint64_t to)
 {
 	if (axis == DRPC_AXIS_CPU)
 		drpc_guard_note(j->verdict, "cpu: %s %lum", why, to);
@@ -324,8 +165,8 @@ static void clip_note(struct judge *j, enum drpc_guard_axis axis, const char *wh
 }
 
 /* How far `want` may go: one step, inside the policy, a cut not into what is in use. */
-static uint64_t clip(struct judge *j, enum drpc_guard_axis axis, uint64_t from, uint64_t want,
-		     const struct bounds *b)
+static uint64_t clip(struct drpc_guard_judge *j, enum drpc_guard_axis axis, uint64_t from,
+		     uint64_t want, const struct bounds *b)
 {
 	const uint64_t delta =
 		DRPC_MAX((uint64_t)llround(DRPC_MIN((double)from, 1e18) * b->step), 1);
@@ -350,7 +191,8 @@ static uint64_t clip(struct judge *j, enum drpc_guard_axis axis, uint64_t from, 
 	return to <= b->max ? to : from;
 }
 
-static void judge_figure(struct judge *j, enum drpc_guard_axis axis, const struct bounds *b)
+static void judge_figure(struct drpc_guard_judge *j, enum drpc_guard_axis axis,
+			 const struct bounds *b)
 {
 	const uint64_t from = *figure_of(&j->verdict->standing, axis);
 	const uint64_t want = *figure_of(&j->asked, axis);
@@ -365,44 +207,20 @@ static void judge_figure(struct judge *j, enum drpc_guard_axis axis, const struc
 	if ((want > from && to <= from) || (want < from && to >= from))
 		return;
 	if (to < from && from <= b->max && (double)(from - to) < (double)from * LEAST_CUT) {
-		drpc_guard_note(j->verdict, "%s: too little to be worth a cut", axis_names[axis]);
+		drpc_guard_note(j->verdict, "%s: too little to be worth a cut",
+				drpc_guard_axis_names[axis]);
 		return;
 	}
-	if (want > from ? raise_allowed(j, axis) : cut_allowed(j, axis))
+	if (want > from ? drpc_guard_raise_allowed(j, axis) : drpc_guard_cut_allowed(j, axis))
 		*target = to;
 }
 
-static void judge_replicas(struct judge *j, bool *ret_scale_in)
+static bool replicas_move(const struct drpc_guard_judge *j)
 {
-	const struct drpc_policy *policy = j->request->policy;
-	const uint32_t from = j->verdict->standing.replicas, want = j->asked.replicas;
-	const uint32_t least =
-		policy->brownout ? policy->min_replicas : DRPC_MAX(policy->min_replicas, 1U);
-	uint32_t to;
-
-	*ret_scale_in = false;
-	if (want == from || j->verdict->target.replicas != from)
-		return;
-	to = want > from ? from + 1 : from - 1;
-	if (want > from ? to > policy->max_replicas : to < least) {
-		drpc_guard_note(j->verdict, "replicas: held at %u, the policy allows %u..%u", from,
-				least, policy->max_replicas);
-		return;
-	}
-	/* A step towards the policy from outside of it is still outside: left to the owner. */
-	if (to < least || to > policy->max_replicas) {
-		drpc_guard_note(j->verdict, "replicas: %u is outside %u..%u, left alone", from,
-				least, policy->max_replicas);
-		return;
-	}
-	if (to != want)
-		drpc_guard_note(j->verdict, "replicas: one at a time, %u", to);
-	*ret_scale_in = to < from;
-	if (to > from ? raise_allowed(j, DRPC_AXIS_REPLICAS) : cut_allowed(j, DRPC_AXIS_REPLICAS))
-		j->verdict->target.replicas = to;
+	return j->request->scaling || j->verdict->target.replicas != j->verdict->standing.replicas;
 }
 
-static void judge_limits(struct judge *j, bool scale_in)
+static void judge_limits(struct drpc_guard_judge *j, bool scale_in)
 {
 	const struct drpc_guard_params *p = j->params;
 	const struct drpc_guard_request *r = j->request;
@@ -422,14 +240,23 @@ static void judge_limits(struct judge *j, bool scale_in)
 	memory.floor = drpc_guard_grown(r->mem_working_set_bytes, p->memory_margin);
 	memory.floor = (uint64_t)DRPC_MIN((double)memory.floor / share, (double)INT64_MAX);
 
-	/* Fewer replicas and less for each at once would count the same slack twice. */
+	/*
+	 * Fewer replicas and less for each at once would count the same slack twice; while one comes
+	 * up it helps nobody yet, so that what the others have they keep.
+	 */
 	if (scale_in && j->asked.cpu_mcpu < j->verdict->standing.cpu_mcpu)
 		drpc_guard_note(j->verdict, "cpu: cut waits for the scale-in");
+	else if (replicas_move(j) && j->asked.cpu_mcpu < j->verdict->standing.cpu_mcpu)
+		drpc_guard_note(j->verdict, "cpu: cut waits for the replicas");
 	else
 		judge_figure(j, DRPC_AXIS_CPU, &cpu);
 
 	if (j->asked.memory_bytes == j->verdict->standing.memory_bytes)
 		return;
+	if (replicas_move(j) && j->asked.memory_bytes < j->verdict->standing.memory_bytes) {
+		drpc_guard_note(j->verdict, "memory: cut waits for the replicas");
+		return;
+	}
 	if (!policy->memory_managed)
 		drpc_guard_note(j->verdict, "memory: left alone, memory-managed is false");
 	else if (j->asked.memory_bytes < j->verdict->standing.memory_bytes && !r->mem_use_bytes)
@@ -440,7 +267,7 @@ static void judge_limits(struct judge *j, bool scale_in)
 
 /* --- one deployment ------------------------------------------------------------------------- */
 
-static bool frozen(struct judge *j)
+static bool frozen(struct drpc_guard_judge *j)
 {
 	const struct drpc_guard_request *r = j->request;
 	const uint64_t age = drpc_guard_since(j->now_ns, r->window_end_ns);
@@ -471,7 +298,7 @@ static bool frozen(struct judge *j)
 }
 
 /* What the planner asks for; false where that is nothing one can use. */
-static bool read_proposal(struct judge *j)
+static bool read_proposal(struct drpc_guard_judge *j)
 {
 	const struct drpc_guard_request *r = j->request;
 	const struct drpc_proposal *standing = &j->verdict->standing;
@@ -487,7 +314,7 @@ static bool read_proposal(struct judge *j)
 	return true;
 }
 
-static void judge_one(struct judge *j)
+static void judge_one(struct drpc_guard_judge *j)
 {
 	const struct drpc_guard_request *r = j->request;
 	struct drpc_verdict *v = j->verdict;
@@ -512,7 +339,7 @@ static void judge_one(struct judge *j)
 		drpc_guard_note(v, "refused: the planner gave no finite outputs");
 	} else {
 		roll_back(j);
-		judge_replicas(j, &scale_in);
+		drpc_guard_replicas(j, &scale_in);
 		judge_limits(j, scale_in);
 		v->kind = j->rollback ? DRPC_VERDICT_ROLLBACK : DRPC_VERDICT_ALLOW;
 	}
@@ -557,7 +384,7 @@ void drpc_guard_judge(const struct drpc_guard_params *params, const struct drpc_
 		      struct drpc_verdict *verdicts)
 {
 	for (size_t i = 0; i < count; i++) {
-		struct judge j = {
+		struct drpc_guard_judge j = {
 			.params = params,
 			.node = node,
 			.request = &requests[i],

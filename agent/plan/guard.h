@@ -47,6 +47,9 @@ struct drpc_guard_params {
 	double memory_margin; /* over use for memory.max, over working set for memory.high */
 	uint64_t memory_margin_bytes; /* and at least so much over use */
 	double memory_high_gap;	      /* memory.high is this share under the figure */
+	double brownout_busy;	      /* the node is short from this share of its CPU on */
+	uint64_t brownout_after_ns;   /* short for so long: something optional leaves */
+	uint64_t brownout_calm_ns;    /* room for so long: it comes back */
 };
 
 void drpc_guard_params_defaults(struct drpc_guard_params *params);
@@ -97,6 +100,15 @@ struct drpc_guard_request {
 	uint64_t cpu_peak_mcpu;		/* of its busiest window lately; less than usage: unknown */
 	uint64_t mem_use_bytes;		/* memory.current of the fullest replica; 0 unknown */
 	uint64_t mem_working_set_bytes; /* of the fullest replica */
+	/* Why the replicas cannot change now, in words; NULL: they can. */
+	const char *replicas_blocked;
+	bool scaling; /* a change of the replicas is under way: cuts wait for its end */
+	/*
+	 * The node is overloaded, and the application can do without this one for a while
+	 * (plan/brownout.h): it goes to `brownout_replicas` at once, or comes back to as many.
+	 */
+	bool brownout;
+	uint32_t brownout_replicas;
 };
 
 enum drpc_verdict_kind {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the guard's files share: rules (guard.c), memory of what was written (guard_state.c), the
- * node (guard_share.c), files to write (guard_limits.c).
+ * What the guard's files share: rules (guard.c, guard_allow.c, guard_replicas.c), memory of what was
+ * written (guard_state.c), the node (guard_share.c), files to write (guard_limits.c).
  */
 #pragma once
 
@@ -9,6 +9,20 @@
 
 /* Memory figures are whole multiples of this, which every page size divides. */
 #define DRPC_MEMORY_GRAIN_BYTES 65536ULL
+
+/* One deployment while it is judged. */
+struct drpc_guard_judge {
+	const struct drpc_guard_params *params;
+	const struct drpc_guard_node *node;
+	const struct drpc_guard_request *request;
+	struct drpc_verdict *verdict;
+	struct drpc_proposal asked;
+	const float *f; /* features */
+	uint64_t now_ns;
+	bool rollback; /* some cut is undone this time */
+};
+
+extern const char *const drpc_guard_axis_names[DRPC_AXIS_COUNT];
 
 /* Appends a sentence to the verdict's reason. */
 void drpc_guard_note(struct drpc_verdict *verdict, const char *fmt, ...)
@@ -52,3 +66,17 @@ void drpc_guard_share(const struct drpc_guard_params *params, const struct drpc_
  */
 void drpc_guard_compose(const struct drpc_guard_params *params,
 			const struct drpc_guard_request *request, struct drpc_verdict *verdict);
+
+/*
+ * guard_allow.c: whether a cut, a raise of this axis may be, but for bounds and capacity; where not,
+ * the verdict says why. A raise in an emergency marks the verdict.
+ */
+bool drpc_guard_cut_allowed(struct drpc_guard_judge *j, enum drpc_guard_axis axis);
+bool drpc_guard_raise_allowed(struct drpc_guard_judge *j, enum drpc_guard_axis axis);
+
+/* Two of its rules. Only where a cut would be one more turn: going on downwards is no flapping. */
+bool drpc_guard_flaps(struct drpc_guard_judge *j, enum drpc_guard_axis axis);
+bool drpc_guard_rate_allows(struct drpc_guard_judge *j, enum drpc_guard_axis axis);
+
+/* guard_replicas.c: the verdict's target; *ret_scale_in: a replica may go, or waits for it. */
+void drpc_guard_replicas(struct drpc_guard_judge *j, bool *ret_scale_in);

@@ -260,6 +260,11 @@ static const struct drpc_runtime_ops engine_ops = {
 	.inspect = drpc_engine_inspect,
 	.update = drpc_engine_update,
 	.restore = drpc_engine_restore,
+	.list_all = drpc_engine_list_all,
+	.clone = drpc_engine_clone,
+	.start = drpc_engine_start,
+	.stop = drpc_engine_stop,
+	.remove = drpc_engine_remove,
 	.free = engine_free,
 };
 

@@ -23,6 +23,7 @@ struct call {
 	char id[DRPC_ID_MAX];
 	uint32_t what;
 	bool verify;
+	bool all;			     /* of a list: those that do not run, too */
 	struct drpc_runtime_limits original; /* of a restore */
 	struct drpc_runtime_limits expected; /* of an update or restore */
 	drpc_runtime_list_fn list_fn;
@@ -101,7 +102,8 @@ static void submit_get(struct call *c, enum stage stage)
 	c->stage = stage;
 	c->rq.post = false;
 	if (stage == STAGE_LIST)
-		snprintf(c->rq.path, sizeof(c->rq.path), "/v%s/containers/json", c->engine->api);
+		snprintf(c->rq.path, sizeof(c->rq.path), "/v%s/containers/json%s", c->engine->api,
+			 c->all ? "?all=1" : "");
 	else
 		snprintf(c->rq.path, sizeof(c->rq.path), "/v%s/containers/%s/json", c->engine->api,
 			 c->id);
@@ -280,7 +282,7 @@ static void call_done(struct drpc_request *rq)
 
 /* --- the calls -------------------------------------------------------------------------------- */
 
-static int may_call(const struct drpc_engine *e, const char *id)
+int drpc_engine_may_call(const struct drpc_engine *e, const char *id)
 {
 	if (e->closing)
 		return -ECANCELED;
@@ -289,24 +291,35 @@ static int may_call(const struct drpc_engine *e, const char *id)
 	return id && !drpc_engine_id_valid(id) ? -EINVAL : 0;
 }
 
-int drpc_engine_list(struct drpc_runtime *rt, drpc_runtime_list_fn fn, void *arg)
+static int list(struct drpc_runtime *rt, bool all, drpc_runtime_list_fn fn, void *arg)
 {
 	struct drpc_engine *e = drpc_engine_of(rt);
-	int r = may_call(e, NULL);
+	int r = drpc_engine_may_call(e, NULL);
 	struct call *c = r < 0 ? NULL : call_new(e, NULL, arg);
 
 	if (!c)
 		return r < 0 ? r : -ENOMEM;
 	c->list_fn = fn;
+	c->all = all;
 	submit_get(c, STAGE_LIST);
 	return 0;
+}
+
+int drpc_engine_list(struct drpc_runtime *rt, drpc_runtime_list_fn fn, void *arg)
+{
+	return list(rt, false, fn, arg);
+}
+
+int drpc_engine_list_all(struct drpc_runtime *rt, drpc_runtime_list_fn fn, void *arg)
+{
+	return list(rt, true, fn, arg);
 }
 
 int drpc_engine_inspect(struct drpc_runtime *rt, const char *id, drpc_runtime_container_fn fn,
 			void *arg)
 {
 	struct drpc_engine *e = drpc_engine_of(rt);
-	int r = may_call(e, id);
+	int r = drpc_engine_may_call(e, id);
 	struct call *c = r < 0 ? NULL : call_new(e, id, arg);
 
 	if (!c)
@@ -322,7 +335,7 @@ int drpc_engine_update(struct drpc_runtime *rt, const char *id,
 {
 	struct drpc_engine *e = drpc_engine_of(rt);
 	struct drpc_runtime_limits update;
-	int r = may_call(e, id);
+	int r = drpc_engine_may_call(e, id);
 	struct call *c;
 
 	if (r == 0)
@@ -343,7 +356,7 @@ int drpc_engine_restore(struct drpc_runtime *rt, const char *id,
 			drpc_runtime_container_fn fn, void *arg)
 {
 	struct drpc_engine *e = drpc_engine_of(rt);
-	int r = may_call(e, id);
+	int r = drpc_engine_may_call(e, id);
 	struct call *c = r < 0 ? NULL : call_new(e, id, arg);
 
 	if (!c)

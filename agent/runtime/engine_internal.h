@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by engine.c (is it there, events) and engine_call.c (list, inspect, update, restore). */
+/*
+ * Shared by engine.c (is it there, events), engine_call.c (list, inspect, update, restore) and
+ * engine_replica.c (clone, start, stop, remove).
+ */
 #pragma once
 
 #include <json-c/json.h>
@@ -42,6 +45,9 @@ bool drpc_engine_error_is_away(int err);
 /* The engine does not answer (any more): changes the state, tries again later. */
 void drpc_engine_away(struct drpc_engine *e, const char *why);
 
+/* Whether a call can be made now; `id`, where it is not NULL, can stand in an address. */
+int drpc_engine_may_call(const struct drpc_engine *e, const char *id);
+
 int drpc_engine_list(struct drpc_runtime *rt, drpc_runtime_list_fn fn, void *arg);
 int drpc_engine_inspect(struct drpc_runtime *rt, const char *id, drpc_runtime_container_fn fn,
 			void *arg);
@@ -51,3 +57,13 @@ int drpc_engine_update(struct drpc_runtime *rt, const char *id,
 int drpc_engine_restore(struct drpc_runtime *rt, const char *id,
 			const struct drpc_runtime_limits *original, uint32_t what,
 			drpc_runtime_container_fn fn, void *arg);
+
+int drpc_engine_list_all(struct drpc_runtime *rt, drpc_runtime_list_fn fn, void *arg);
+int drpc_engine_clone(struct drpc_runtime *rt, const char *source,
+		      const struct drpc_clone_spec *spec, drpc_runtime_container_fn fn, void *arg);
+int drpc_engine_start(struct drpc_runtime *rt, const char *id, drpc_runtime_container_fn fn,
+		      void *arg);
+int drpc_engine_stop(struct drpc_runtime *rt, const char *id, uint32_t grace_sec, bool keep,
+		     drpc_runtime_container_fn fn, void *arg);
+int drpc_engine_remove(struct drpc_runtime *rt, const char *id, drpc_runtime_container_fn fn,
+		       void *arg);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <strings.h>
 
 #include "lib/util.h"
 
@@ -157,6 +158,9 @@ static void take_compose(struct json_object *labels, struct drpc_runtime_contain
 	static const char *const prefixes[] = {"com.docker.compose", "io.podman.compose"};
 	char key[64];
 
+	/* `compose run` makes containers that are no replicas of their service. */
+	if (strcasecmp(text_of(labels, "com.docker.compose.oneoff"), "true") == 0)
+		return;
 	for (size_t i = 0; i < DRPC_ARRAY_SIZE(prefixes) && c->service[0] == '\0'; i++) {
 		snprintf(key, sizeof(key), "%s.project", prefixes[i]);
 		take_text(labels, key, c->project, sizeof(c->project));
@@ -172,6 +176,7 @@ static int take_labels(struct json_object *labels, struct drpc_runtime_container
 	if (!labels)
 		return 0;
 	take_compose(labels, c);
+	take_text(labels, DRPC_CLONE_LABEL, c->clone_of, sizeof(c->clone_of));
 	c->labels = calloc((size_t)json_object_object_length(labels) + 1, sizeof(*c->labels));
 	if (!c->labels)
 		return -ENOMEM;
@@ -230,10 +235,32 @@ static void take_limits(struct json_object *host, struct drpc_runtime_limits *re
 	ret->memory_reservation_bytes = number_of(host, "MemoryReservation");
 }
 
+static enum drpc_runtime_health health_of(struct json_object *state)
+{
+	static const char *const names[] = {
+		[DRPC_HEALTH_NONE] = "none",
+		[DRPC_HEALTH_STARTING] = "starting",
+		[DRPC_HEALTH_HEALTHY] = "healthy",
+		[DRPC_HEALTH_UNHEALTHY] = "unhealthy",
+	};
+	struct json_object *health = member(state, "Health", json_type_object);
+
+	/* Podman of old. */
+	if (!health)
+		health = member(state, "Healthcheck", json_type_object);
+	for (size_t i = DRPC_HEALTH_STARTING; i < DRPC_ARRAY_SIZE(names); i++) {
+		if (strcmp(text_of(health, "Status"), names[i]) == 0)
+			return (enum drpc_runtime_health)i;
+	}
+	return DRPC_HEALTH_NONE;
+}
+
 static int container_of_json(struct json_object *o, struct drpc_runtime_container *c)
 {
 	struct json_object *config = member(o, "Config", json_type_object);
 	struct json_object *state = member(o, "State", json_type_object);
+	struct json_object *host = member(o, "HostConfig", json_type_object);
+	struct json_object *auto_remove = member(host, "AutoRemove", json_type_boolean);
 	int64_t pid = number_of(state, "Pid");
 	struct json_object *running = member(state, "Running", json_type_boolean);
 	int r;
@@ -245,7 +272,10 @@ static int container_of_json(struct json_object *o, struct drpc_runtime_containe
 	take_text(config, "Image", c->image, sizeof(c->image));
 	c->running = running && json_object_get_boolean(running);
 	c->pid = pid > 0 && pid <= INT32_MAX ? (int32_t)pid : 0;
-	take_limits(member(o, "HostConfig", json_type_object), &c->limits);
+	take_text(state, "Status", c->state, sizeof(c->state));
+	c->health = health_of(state);
+	c->auto_remove = auto_remove && json_object_get_boolean(auto_remove);
+	take_limits(host, &c->limits);
 	r = take_labels(member(config, "Labels", json_type_object), c);
 	return r < 0 ? r : take_addresses(o, c);
 }
@@ -279,7 +309,9 @@ static int entry_of_json(struct json_object *o, struct drpc_runtime_container *c
 		if (json_object_is_type(name, json_type_string))
 			take_name(json_object_get_string(name), c->name, sizeof(c->name));
 	}
-	c->running = strcmp(text_of(o, "State"), "running") == 0;
+	take_text(o, "State", c->state, sizeof(c->state));
+	c->running = strcmp(c->state, "running") == 0;
+	c->created_sec = number_of(o, "Created");
 	r = take_labels(member(o, "Labels", json_type_object), c);
 	return r < 0 ? r : take_addresses(o, c);
 }

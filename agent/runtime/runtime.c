@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 
 #include "lib/util.h"
 
@@ -48,6 +49,22 @@ int drpc_runtime_wait_ready(struct drpc_runtime *rt, int timeout_ms)
 	if (rt->state == DRPC_RUNTIME_READY)
 		return 0;
 	return rt->state == DRPC_RUNTIME_AWAY ? -EHOSTDOWN : r;
+}
+
+void drpc_runtime_container_deployment(const struct drpc_runtime_container *c,
+				       char ret[DRPC_NAME_MAX])
+{
+	char whole[2 * DRPC_NAME_MAX + 1];
+
+	snprintf(whole, sizeof(whole), "%s/%s", c->project, c->service);
+	drpc_sanitize(ret, DRPC_NAME_MAX, c->service[0] ? whole : c->name);
+	for (size_t i = 0; i < c->label_count; i++) {
+		if (strcmp(c->labels[i].key, "drpc.deployment") == 0 ||
+		    strcmp(c->labels[i].key, "drpc.io/deployment") == 0) {
+			drpc_sanitize(ret, DRPC_NAME_MAX, c->labels[i].value);
+			return;
+		}
+	}
 }
 
 const char *drpc_runtime_state_name(enum drpc_runtime_state state)

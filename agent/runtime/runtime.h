@@ -9,11 +9,13 @@
  */
 #pragma once
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "agent/container.h"
+#include "agent/runtime/clone.h"
 #include "agent/runtime/limits.h"
 
 #define DRPC_ADDRESS_MAX 46
@@ -28,12 +30,26 @@ struct drpc_runtime_label {
 	char *key, *value;
 };
 
+/* Of the health check. */
+enum drpc_runtime_health {
+	DRPC_HEALTH_NONE, /* there is no check; list does not tell */
+	DRPC_HEALTH_STARTING,
+	DRPC_HEALTH_HEALTHY,
+	DRPC_HEALTH_UNHEALTHY,
+};
+
 struct drpc_runtime_container {
 	char id[DRPC_ID_MAX];
 	char name[DRPC_NAME_MAX];
 	char image[DRPC_NAME_MAX];
 	char project[DRPC_NAME_MAX], service[DRPC_NAME_MAX]; /* of compose; "" */
 	uint32_t number;				     /* of compose; 0 */
+	char clone_of
+		[DRPC_NAME_MAX]; /* the deployment that drpc made it for; "" where it did not */
+	char state[16];		 /* "running", "exited", "created", "restarting", "paused", ... */
+	int64_t created_sec;	 /* list alone tells */
+	enum drpc_runtime_health health;
+	bool auto_remove; /* it is removed when it stops; list does not tell */
 	bool running;
 	int32_t pid;			   /* 0 unknown; list does not tell */
 	struct drpc_runtime_limits limits; /* list does not tell */
@@ -80,6 +96,16 @@ struct drpc_runtime_ops {
 	int (*restore)(struct drpc_runtime *rt, const char *id,
 		       const struct drpc_runtime_limits *original, uint32_t what,
 		       drpc_runtime_container_fn fn, void *arg);
+	/* Of the replicas; NULL where the runtime has no such calls. */
+	int (*list_all)(struct drpc_runtime *rt, drpc_runtime_list_fn fn, void *arg);
+	int (*clone)(struct drpc_runtime *rt, const char *source,
+		     const struct drpc_clone_spec *spec, drpc_runtime_container_fn fn, void *arg);
+	int (*start)(struct drpc_runtime *rt, const char *id, drpc_runtime_container_fn fn,
+		     void *arg);
+	int (*stop)(struct drpc_runtime *rt, const char *id, uint32_t grace_sec, bool keep,
+		    drpc_runtime_container_fn fn, void *arg);
+	int (*remove)(struct drpc_runtime *rt, const char *id, drpc_runtime_container_fn fn,
+		      void *arg);
 	void (*free)(struct drpc_runtime *rt);
 };
 
@@ -137,6 +163,58 @@ static inline int drpc_runtime_restore(struct drpc_runtime *rt, const char *id,
 {
 	return rt->ops->restore(rt, id, original, what, fn, arg);
 }
+
+/* Running containers and all others: identity, labels, state, age. */
+static inline int drpc_runtime_list_all(struct drpc_runtime *rt, drpc_runtime_list_fn fn, void *arg)
+{
+	return rt->ops->list_all ? rt->ops->list_all(rt, fn, arg) : -EOPNOTSUPP;
+}
+
+/*
+ * Makes one more container like `source` and starts it; the callback gets it. -EOPNOTSUPP: it cannot
+ * be copied, and why. Where a step fails, what was made is taken away again as far as the runtime
+ * answers; what is left of it carries DRPC_CLONE_LABEL.
+ */
+static inline int drpc_runtime_clone(struct drpc_runtime *rt, const char *source,
+				     const struct drpc_clone_spec *spec,
+				     drpc_runtime_container_fn fn, void *arg)
+{
+	return rt->ops->clone ? rt->ops->clone(rt, source, spec, fn, arg) : -EOPNOTSUPP;
+}
+
+/* Starts a container that was stopped; one that runs is left alone. */
+static inline int drpc_runtime_start(struct drpc_runtime *rt, const char *id,
+				     drpc_runtime_container_fn fn, void *arg)
+{
+	return rt->ops->start ? rt->ops->start(rt, id, fn, arg) : -EOPNOTSUPP;
+}
+
+/*
+ * Asks a container to end (its stop signal) and ends it after `grace_sec`. With `keep` one that
+ * would be removed by that is refused (-EPERM).
+ */
+static inline int drpc_runtime_stop(struct drpc_runtime *rt, const char *id, uint32_t grace_sec,
+				    bool keep, drpc_runtime_container_fn fn, void *arg)
+{
+	return rt->ops->stop ? rt->ops->stop(rt, id, grace_sec, keep, fn, arg) : -EOPNOTSUPP;
+}
+
+/*
+ * Removes a clone with its anonymous volumes; a container that drpc did not make is refused
+ * (-EPERM). The callback's container is as it was before.
+ */
+static inline int drpc_runtime_remove(struct drpc_runtime *rt, const char *id,
+				      drpc_runtime_container_fn fn, void *arg)
+{
+	return rt->ops->remove ? rt->ops->remove(rt, id, fn, arg) : -EOPNOTSUPP;
+}
+
+/*
+ * The deployment that a container belongs to, as the roster has it: label drpc.deployment, compose's
+ * "project/service", or the container's own name.
+ */
+void drpc_runtime_container_deployment(const struct drpc_runtime_container *container,
+				       char ret[DRPC_NAME_MAX]);
 
 /* NULL-safe, nulls its argument. Outstanding callbacks come now, with -ECANCELED. */
 void drpc_runtime_free(struct drpc_runtime **rt);

@@ -245,7 +245,9 @@ static int prepare(struct drpc_worker *w, struct drpc_request *rq)
 	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(e, CURLOPT_HEADERDATA, rq);
 	curl_easy_setopt(e, CURLOPT_PRIVATE, rq);
-	if (rq->post) {
+	if (rq->del) {
+		curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, "DELETE");
+	} else if (rq->post) {
 		curl_easy_setopt(e, CURLOPT_POSTFIELDS, rq->body ? rq->body : "");
 		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long)(rq->body ? strlen(rq->body) : 0));
 	}

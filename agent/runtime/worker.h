@@ -25,6 +25,7 @@ struct drpc_request {
 	char path[512]; /* "/v1.41/containers/json?all=0" */
 	char *body;	/* JSON; owned by whoever owns the request; NULL: none */
 	bool post;
+	bool del;	     /* DELETE */
 	uint32_t delay_ms;   /* begin this much later */
 	uint32_t timeout_ms; /* from its beginning to its end; 0: none (a stream) */
 	uint32_t reply_max;  /* bytes; more is refused (-EFBIG); a stream is not bounded by it */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/execute/replicas.h"
 #include "agent/execute/restore.h"
 #include "agent/monitor/discover.h"
 #include "agent/runtime/engine.h"
@@ -68,13 +69,39 @@ int drpc_cmd_resume(struct drpc_cli *cli)
 
 /* --- restore without an agent ----------------------------------------------------------------- */
 
+/* Copies go and what was stopped starts. Calls that are still under way afterwards end with the
+ * runtime, so that *ret is to be freed after it. */
+static int restore_replicas(const struct drpc_restore_config *config, struct drpc_replicas **ret,
+			    struct drpc_restore_report *report)
+{
+	const struct drpc_replicas_config replicas = {.journal = config->journal,
+						      .runtime = config->runtime};
+	size_t n = drpc_journal_scale_count(config->journal);
+	int r;
+
+	if (n == 0)
+		return 0;
+	if (!config->runtime) {
+		report->waiting = (unsigned int)n;
+		drpc_strcpy(report->why, sizeof(report->why), "no container engine was found");
+		return -EAGAIN;
+	}
+	r = drpc_replicas_new(&replicas, ret);
+	return r < 0 ? r : drpc_replicas_restore_all(*ret, ENGINE_MS, report);
+}
+
+struct report {
+	struct drpc_restore_report limits, replicas;
+};
+
 /* What restoring needs besides the journal: the cgroup mount, and an engine where there is one. */
-static int restore_from(struct drpc_journal *journal, struct drpc_restore_report *report)
+static int restore_from(struct drpc_journal *journal, struct report *report)
 {
 	struct drpc_restore_config config = {.cgroup_fd = -1, .journal = journal};
+	struct drpc_replicas *replicas = NULL;
 	struct drpc_discover discover;
 	char socket[256];
-	int r;
+	int r, limits;
 
 	r = drpc_discover_init(&discover, NULL);
 	if (r < 0)
@@ -86,38 +113,67 @@ static int restore_from(struct drpc_journal *journal, struct drpc_restore_report
 	if (drpc_engine_find(NULL, socket, sizeof(socket)) == 0 &&
 	    drpc_engine_new(socket, NULL, NULL, &config.runtime) < 0)
 		config.runtime = NULL;
-	r = drpc_restore_all(&config, ENGINE_MS, report);
+	/* Where more serve, less is asked of each: replicas come before limits. */
+	r = restore_replicas(&config, &replicas, &report->replicas);
+	limits = drpc_restore_all(&config, ENGINE_MS, &report->limits);
 	drpc_runtime_free(&config.runtime);
+	drpc_replicas_free(&replicas);
 	close(config.cgroup_fd);
-	return r;
+	return r < 0 ? r : limits;
 }
 
-static void print_report(struct drpc_cli *cli, const struct drpc_restore_report *report)
+static void print_report(struct drpc_cli *cli, const struct report *report)
 {
+	const struct drpc_restore_report *limits = &report->limits, *replicas = &report->replicas;
 	struct json_object *o;
 
 	if (cli->json) {
 		o = json_object_new_object();
-		json_object_object_add(o, "restored", json_object_new_int64(report->restored));
-		json_object_object_add(o, "gone", json_object_new_int64(report->gone));
-		json_object_object_add(o, "waiting", json_object_new_int64(report->waiting));
-		json_object_object_add(o, "failed", json_object_new_int64(report->failed));
+		json_object_object_add(o, "restored", json_object_new_int64(limits->restored));
+		json_object_object_add(o, "gone", json_object_new_int64(limits->gone));
+		json_object_object_add(o, "waiting", json_object_new_int64(limits->waiting));
+		json_object_object_add(o, "failed", json_object_new_int64(limits->failed));
+		json_object_object_add(o, "replicas_restored",
+				       json_object_new_int64(replicas->restored));
+		json_object_object_add(o, "replicas_waiting",
+				       json_object_new_int64(replicas->waiting));
 		drpc_cli_print_json(o);
 		json_object_put(o);
 		return;
 	}
-	if (cli->quiet && report->restored + report->gone == 0)
+	if (cli->quiet && limits->restored + limits->gone + replicas->restored == 0)
 		return;
-	printf("restored %u container%s from the journal", report->restored,
-	       report->restored == 1 ? "" : "s");
-	if (report->gone > 0)
-		printf(", %u %s gone meanwhile", report->gone, report->gone == 1 ? "is" : "are");
+	printf("restored %u container%s from the journal", limits->restored,
+	       limits->restored == 1 ? "" : "s");
+	if (limits->gone > 0)
+		printf(", %u %s gone meanwhile", limits->gone, limits->gone == 1 ? "is" : "are");
+	if (replicas->restored > 0)
+		printf(", replicas of %u deployment%s", replicas->restored,
+		       replicas->restored == 1 ? "" : "s");
 	putchar('\n');
+}
+
+static int fail(const struct report *report, int r)
+{
+	const struct drpc_restore_report *limits = &report->limits, *replicas = &report->replicas;
+	unsigned int n = limits->waiting + limits->failed;
+
+	if (replicas->waiting > 0)
+		return drpc_cli_fail(
+			"restore",
+			"the replicas of %u deployment%s and %u container%s could not be restored: %s; the journal keeps them, try again",
+			replicas->waiting, replicas->waiting == 1 ? "" : "s", n, n == 1 ? "" : "s",
+			replicas->why);
+	return drpc_cli_fail(
+		"restore",
+		"%u container%s could not be restored: %s; the journal keeps %s, try again", n,
+		n == 1 ? "" : "s", limits->why[0] ? limits->why : strerror(-r),
+		n == 1 ? "it" : "them");
 }
 
 static int restore_offline(struct drpc_cli *cli)
 {
-	struct drpc_restore_report report = {0};
+	struct report report = {0};
 	struct drpc_journal *journal;
 	int r;
 
@@ -137,19 +193,12 @@ static int restore_offline(struct drpc_cli *cli)
 	r = drpc_journal_open(cli->journal, &journal);
 	if (r < 0)
 		return DRPC_EXIT_FAILED; /* told by the journal */
-	r = drpc_journal_count(journal) > 0 ? restore_from(journal, &report) : 0;
+	if (drpc_journal_count(journal) + drpc_journal_scale_count(journal) > 0)
+		r = restore_from(journal, &report);
 	drpc_journal_free(&journal);
-	if (r == 0 || report.restored + report.gone > 0)
+	if (r == 0 || report.limits.restored + report.limits.gone + report.replicas.restored > 0)
 		print_report(cli, &report);
-	if (r < 0)
-		return drpc_cli_fail(
-			"restore",
-			"%u container%s could not be restored: %s; the journal keeps %s, try again",
-			report.waiting + report.failed,
-			report.waiting + report.failed == 1 ? "" : "s",
-			report.why[0] ? report.why : strerror(-r),
-			report.waiting + report.failed == 1 ? "it" : "them");
-	return DRPC_EXIT_DONE;
+	return r < 0 ? fail(&report, r) : DRPC_EXIT_DONE;
 }
 
 int drpc_cmd_restore(struct drpc_cli *cli)

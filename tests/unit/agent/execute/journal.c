@@ -271,11 +271,12 @@ Test(journal, foreign_files_are_left_alone)
 		int expected;
 	} cases[] = {
 		{"#!/bin/sh\n", -EBADMSG},
-		{"drpc-journal 2\n{}\n", -EPROTONOSUPPORT},
+		{"drpc-journal 3\n{}\n", -EPROTONOSUPPORT},
 		{"drpc-journal 12\n", -EPROTONOSUPPORT},
 		{"drpc", 0}, /* torn while it was new */
 		{"", 0},
-		{"drpc-journal 1\n", 0},
+		{"drpc-journal 1\n", 0}, /* of the version before */
+		{"drpc-journal 2\n", 0},
 	};
 	char dir[96];
 
@@ -447,4 +448,81 @@ Test(journal, lines_are_strict)
 	cr_assert_gt(n, 0);
 	cr_expect_eq(drpc_journal_parse_line(line, (size_t)n - 1, &parsed), 0);
 	expect_same(&parsed.record, &r);
+}
+
+/* --- replicas --------------------------------------------------------------------------------- */
+
+static struct drpc_journal_scale scale_of(const char *deployment, size_t stopped)
+{
+	struct drpc_journal_scale s = {.stopped_count = stopped, .realtime_ns = 7};
+
+	drpc_strcpy(s.deployment, sizeof(s.deployment), deployment);
+	for (size_t i = 0; i < stopped; i++) {
+		snprintf(s.stopped[i].id, sizeof(s.stopped[i].id), "%064zu", i);
+		snprintf(s.stopped[i].name, sizeof(s.stopped[i].name), "shop-front-%zu", i);
+	}
+	return s;
+}
+
+Test(journal, replicas)
+{
+	struct drpc_journal_scale two = scale_of("shop/front", 2), none = scale_of("ads \"\\", 0);
+	struct drpc_journal_scale most = scale_of("shop/front", DRPC_JOURNAL_STOPPED_MAX);
+	const struct drpc_journal_scale *found;
+	struct drpc_journal_record limits = record_of(1);
+
+	cr_assert_eq(drpc_journal_open(fx.journal, &journal), 0);
+	cr_assert_eq(drpc_journal_scale_put(journal, &two), 0);
+	cr_assert_eq(drpc_journal_scale_put(journal, &none), 0);
+	cr_assert_eq(drpc_journal_add(journal, &limits, 1), 0);
+	reopen();
+	cr_assert_eq(drpc_journal_scale_count(journal), 2);
+	cr_expect_eq(drpc_journal_count(journal), 1);
+	found = drpc_journal_scale_find(journal, "shop/front");
+	cr_assert_not_null(found);
+	cr_expect_eq(memcmp(found, &two, sizeof(two)), 0);
+	cr_expect_not_null(drpc_journal_scale_find(journal, "ads \"\\"));
+
+	cr_assert_eq(drpc_journal_scale_put(journal, &most), 0, "in place of the older one");
+	cr_expect_eq(drpc_journal_scale_count(journal), 2);
+	cr_assert_eq(drpc_journal_compact(journal), 0);
+	reopen();
+	found = drpc_journal_scale_find(journal, "shop/front");
+	cr_assert_not_null(found);
+	cr_expect_eq(memcmp(found, &most, sizeof(most)), 0);
+
+	cr_expect_eq(drpc_journal_scale_close(journal, "shop/front", "restored"), 0);
+	cr_expect_eq(drpc_journal_scale_close(journal, "shop/front", "restored"), -ENOENT);
+	cr_expect_eq(drpc_journal_close_record(journal, limits.id, limits.cgroup, "gone"), 0);
+	reopen();
+	cr_expect_eq(drpc_journal_scale_count(journal), 1, "limits that go leave replicas alone");
+	cr_expect_eq(drpc_journal_scale_close(journal, "ads \"\\", "restored"), 0);
+	reopen();
+	cr_expect_eq(drpc_journal_count(journal) + drpc_journal_scale_count(journal), 0);
+}
+
+Test(journal, of_the_version_before)
+{
+	_cleanup_free_ char *text = NULL;
+	struct drpc_journal_record limits = record_of(1);
+	struct drpc_journal_scale scale = scale_of("shop/front", 1);
+	ssize_t len;
+
+	cr_assert_eq(drpc_journal_open(fx.journal, &journal), 0);
+	cr_assert_eq(drpc_journal_add(journal, &limits, 1), 0);
+	drpc_journal_free(&journal);
+	len = drpc_read_file_at(AT_FDCWD, fx.journal, 1 << 20, &text);
+	cr_assert_gt(len, 0);
+	memcpy(text, DRPC_JOURNAL_HEADER_1, strlen(DRPC_JOURNAL_HEADER_1));
+	put_file(fx.journal, text, (size_t)len);
+	reopen();
+	cr_expect_eq(drpc_journal_count(journal), 1, "its records hold");
+	cr_assert_eq(drpc_journal_scale_put(journal, &scale), 0);
+	free(drpc_steal(&text));
+	cr_assert_gt(drpc_read_file_at(AT_FDCWD, fx.journal, 1 << 20, &text), 0);
+	cr_expect_eq(strncmp(text, DRPC_JOURNAL_HEADER, strlen(DRPC_JOURNAL_HEADER)), 0,
+		     "a version that knows no replicas must not read this");
+	reopen();
+	cr_expect_eq(drpc_journal_count(journal), 1);
+	cr_expect_eq(drpc_journal_scale_count(journal), 1);
 }

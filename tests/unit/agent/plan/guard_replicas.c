@@ -71,3 +71,73 @@ Test(guard_replicas, brownout_and_back)
 	cr_expect_eq(v.replicas, 1);
 	cr_expect_eq(v.limits.cpu_quota_usec, request.limits.cpu_quota_usec);
 }
+
+Test(guard_replicas, under_way)
+{
+	policy.max_replicas = 3;
+	raw[DRPC_OUT_REPLICAS] = 1;
+	raw[DRPC_OUT_CPU] = -1;
+	request.replicas_blocked = "a change is under way: making number 2";
+	request.scaling = true;
+	judge();
+	expect_untouched();
+	expect_reason("replicas: a change is under way");
+	expect_reason("cpu: cut waits for the replicas");
+	raw[DRPC_OUT_CPU] = 1;
+	judge();
+	cr_expect_eq(v.limits.cpu_quota_usec, 130000, "a raise waits for nothing");
+	cr_expect_eq(v.replicas, 1);
+}
+
+Test(guard_replicas, grow_before_shrink)
+{
+	policy.max_replicas = 3;
+	raw[DRPC_OUT_REPLICAS] = 1;
+	raw[DRPC_OUT_CPU] = -1;
+	raw[DRPC_OUT_MEMORY] = -1;
+	judge();
+	cr_expect_eq(v.replicas, 2);
+	cr_expect(drpc_limits_equal(&v.limits, &request.limits), "cuts wait for the new replica");
+	expect_reason("memory: cut waits for the replicas");
+}
+
+Test(guard_replicas, brownout_of_the_node)
+{
+	policy.brownout = true;
+	policy.min_replicas = 0;
+	policy.max_replicas = 3;
+	request.replicas = request.local_replicas = 3;
+	request.brownout = true;
+	request.brownout_replicas = 0;
+	/* It suffers itself; that does not keep it, nor do cool-downs. */
+	observation.features[DRPC_F_P99_SLO] = 3;
+	observation.features[DRPC_F_THROTTLED] = 1;
+	state.axis[DRPC_AXIS_REPLICAS].raised_ns = now - SEC;
+	cr_expect_eq(act(), DRPC_VERDICT_CLIP, "%s", v.reason);
+	cr_expect_eq(request.replicas, 0, "all at once");
+	expect_reason("brownout");
+	request.brownout = false;
+	observation.features[DRPC_F_P99_SLO] = observation.features[DRPC_F_THROTTLED] = 0;
+	now += 60 * SEC;
+	cr_expect_eq(act(), DRPC_VERDICT_HOLD, "%s", v.reason);
+	request.brownout = true;
+	request.brownout_replicas = 3;
+	cr_expect_eq(act(), DRPC_VERDICT_CLIP, "%s", v.reason);
+	cr_expect_eq(request.replicas, 3);
+	expect_reason("back from the brownout");
+}
+
+Test(guard_replicas, brownout_stays_within_the_policy)
+{
+	policy.brownout = true;
+	policy.min_replicas = 1;
+	request.replicas = request.local_replicas = 1;
+	request.brownout = true;
+	judge();
+	expect_untouched();
+	policy.mode = DRPC_MODE_RECOMMEND;
+	policy.min_replicas = 0;
+	judge();
+	cr_expect_not(v.write);
+	cr_expect_eq(v.kind, DRPC_VERDICT_RECOMMEND);
+}

@@ -21,7 +21,7 @@
 
 #include "lib/util.h"
 
-#define SERVER_ROUTES	   16
+#define SERVER_ROUTES	   24
 #define SERVER_CONNECTIONS 64
 
 enum server_mode {
@@ -54,7 +54,8 @@ struct server {
 	size_t route_count;
 	int fds[SERVER_CONNECTIONS]; /* open ones */
 	int stream_fd;		     /* the last SERVER_STREAM connection; -1 */
-	char last_body[1024];	     /* of the last POST */
+	char last_body[16384];	     /* of the last POST */
+	char log[4096];		     /* of POST and DELETE: "METHOD path\n" each */
 	unsigned int requests;
 	unsigned int in_flight, in_flight_most;
 	unsigned int hold_ms; /* every answer takes so long */
@@ -219,6 +220,9 @@ static inline struct server_route server_find(struct server *s, const char *requ
 		s->in_flight_most = s->in_flight;
 	if (strncmp(request, "POST", 4) == 0)
 		drpc_strcpy(s->last_body, sizeof(s->last_body), body);
+	if (strncmp(request, "GET", 3) != 0 && strlen(s->log) < sizeof(s->log) - 512)
+		snprintf(s->log + strlen(s->log), 512, "%.*s\n",
+			 (int)strcspn(request, "\r\n") - (int)strlen(" HTTP/1.1"), request);
 	for (size_t i = 0; i < s->route_count; i++) {
 		size_t len = strlen(s->routes[i].prefix);
 
@@ -235,7 +239,7 @@ static inline void *server_connection_main(void *arg)
 {
 	struct server_connection *c = arg;
 	struct server *s = c->server;
-	char buf[8192], *body = NULL;
+	char buf[32768], *body = NULL;
 	bool keep = true;
 
 	while (keep && server_read(s, c->fd, buf, sizeof(buf), &body)) {
@@ -376,5 +380,14 @@ static inline void server_last_body(struct server *s, char *ret, size_t size)
 {
 	pthread_mutex_lock(&s->lock);
 	drpc_strcpy(ret, size, s->last_body);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Since the last call. */
+static inline void server_log(struct server *s, char *ret, size_t size)
+{
+	pthread_mutex_lock(&s->lock);
+	drpc_strcpy(ret, size, s->log);
+	s->log[0] = '\0';
 	pthread_mutex_unlock(&s->lock);
 }
