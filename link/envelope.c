@@ -220,8 +220,9 @@ int drpc_mode_order_parse(const void *text, size_t bytes, struct drpc_mode_order
 		*ret = (struct drpc_mode_order){.mode = DRPC_LINK_ACTING};
 		return 0;
 	}
-	/* Digits and a point, so that "nan", "0x1" and blanks are none. */
-	if (strncmp(copy, TRAINING_TEXT, head) != 0 || strspn(copy + head, "0123456789.") == 0)
+	/* Digits and a point alone: strtof() knows more, "nan", "0x1" and blanks. */
+	if (strncmp(copy, TRAINING_TEXT, head) != 0 || copy[head] == '\n' ||
+	    copy[head + strspn(copy + head, "0123456789.")] != '\n')
 		return -EINVAL;
 	value = strtof(copy + head, &end);
 	if (strcmp(end, "\n") != 0 || !(value >= 0 && value <= 1))

@@ -25,9 +25,14 @@ int drpc_link_init(struct drpc_link *link, const struct drpc_link_ops *ops,
 	if (config->node)
 		err = drpc_queue_new(config->queue_records ? config->queue_records : QUEUE_RECORDS,
 				     &link->queue);
-	if (err)
+	if (err) {
 		drpc_news_box_done(&link->box);
-	return err;
+		return err;
+	}
+	/* What was accepted before is there at once, with or without a network. */
+	if (link->store)
+		drpc_store_restore(link->store, &link->box);
+	return 0;
 }
 
 void drpc_link_done(struct drpc_link *link)

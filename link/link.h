@@ -21,7 +21,7 @@ struct drpc_link;
 
 struct drpc_link_stats {
 	bool connected;
-	/* Records on their way out. queued = queue_dropped not included. */
+	/* Records on their way out; `queued` is without those that were dropped there. */
 	uint64_t queued;
 	uint64_t queue_dropped;	  /* the queue was full */
 	uint64_t backlog_dropped; /* the backlog was full: the oldest; an upper bound */
@@ -46,26 +46,27 @@ struct drpc_link_stats {
 struct drpc_link_config {
 	const char *node;     /* name of this node; NULL: it publishes no experience */
 	size_t queue_records; /* between a tick and the sender; 0: 4096 */
-	struct drpc_store
-		*store; /* takes in policies and modes; borrowed, not to be touched by others
-				      for the link's life; NULL: none are looked for */
-	struct drpc_ledger *ledger; /* borrowed; NULL: it receives no experience. Over NATS */
+	/*
+	 * Takes in policies and modes; what is in its folder comes first. Borrowed, and not to be touched
+	 * by others for the link's life. NULL: none are looked for.
+	 */
+	struct drpc_store *store;
+	struct drpc_ledger *ledger; /* over NATS; borrowed; NULL: it receives no experience */
 };
 
 struct drpc_link_nats_config {
-	const char *servers; /* "nats://a:4222,nats://b:4222", or tls:// */
-	const char *
-		prefix; /* of subjects, stream and bucket: letters, digits, '-', '_'; NULL: "drpc" */
-	const char *consumer;	/* durable; receivers of one name share the work; NULL: "teacher" */
-	const char *epoch_file; /* link/epoch.h; NULL: by the clock */
-	size_t backlog_bytes;	/* 0: 16 MiB */
+	const char *servers;	    /* "nats://a:4222,nats://b:4222", or tls:// */
+	const char *prefix;	    /* of subjects, stream and bucket: a word; NULL: "drpc" */
+	const char *consumer;	    /* durable; receivers of one share the work; NULL: "teacher" */
+	const char *epoch_file;	    /* link/epoch.h; NULL: by the clock */
+	size_t backlog_bytes;	    /* 0: 16 MiB */
 	unsigned int batch_records; /* 1..256; 0: 128 */
 	unsigned int batch_ms;	    /* a record waits no longer for others; 0: 1000 */
 	unsigned int flush_ms;	    /* at the end, for what is left; 0: 1000 */
 	/* Mutual TLS: all three or none. */
 	const char *ca_file, *certificate_file, *key_file;
-	const char *server_name;      /* in the server's certificate; NULL: the host of `servers` */
-	const char *credentials_file; /* of this node: a NATS credentials file, or an NKey seed */
+	const char *server_name;      /* in its certificate; NULL: the host in `servers` */
+	const char *credentials_file; /* a NATS credentials file, or an NKey seed */
 	/* The teacher makes stream, bucket and consumer where they are missing. */
 	bool create;
 	int64_t stream_bytes; /* the oldest are discarded beyond; 0: 1 GiB */
