@@ -15,8 +15,8 @@ plain = $(patsubst tests/$(1)/%.c,$(OUT)/tests/$(1)-%,$(wildcard tests/$(1)/*.c)
 THREAD_BINS := $(call plain,thread)
 BPF_BINS := $(call plain,bpf)
 
-TEST_ARCS := $(call live,cli bench simcli testbed load policies teacher agent fit sim workload nn lib)
-TEST_PKGS := $(AGENT_PKGS) criterion openblas sqlite3
+TEST_ARCS := $(call live,cli bench simcli testbed load policies teacher agent link fit sim workload nn lib)
+TEST_PKGS := $(AGENT_PKGS) $(LINK_PKGS) criterion openblas sqlite3
 
 # $(1) name below $(OUT)/tests, $(2) sources
 define test_rule
@@ -37,13 +37,18 @@ $(OUT)/tests/probe: $(call objs,tests/lib/probe.c)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(call pkg_libs,json-c)
 
+# Agents and teachers that the end-to-end test of the link kills and cuts off.
+$(OUT)/tests/link-peer: $(call objs,tests/e2e/link_peer.c) $(call arcs,link nn lib)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(call pkg_libs,$(LINK_PKGS)) -lm
+
 # The simulator's CPUs against the kernel's, in the virtual machine (tests/vm/suite/sim-cfs.sh).
 $(OUT)/tests/sim-cfs: $(call objs,tests/vm/cfs.c) $(call arcs,sim lib)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(call pkg_libs,yaml-0.1) -lm
 
 .PHONY: unit-bins bpf-bins thread-bins probe
-probe: deps-test $(OUT)/tests/probe $(OUT)/tests/sim-cfs
+probe: deps-test $(OUT)/tests/probe $(OUT)/tests/sim-cfs $(OUT)/tests/link-peer
 unit-bins: deps-test $(UNIT_BINS)
 bpf-bins: deps-test $(BPF_BINS)
 thread-bins: deps-test $(THREAD_BINS)
@@ -125,7 +130,7 @@ reproduce: deps-build deps-test deps-evaluation  ## the paper's figures and ours
 # --- lint ---------------------------------------------------------------------------------------
 # A file's result is kept until it, a header or the rules change: build/lint, and outside the clone
 # by content: mk/tidy.sh.
-LINT_DIRS := $(wildcard agent bpf fit include lib nn workload sim teacher tests tools)
+LINT_DIRS := $(wildcard agent bpf fit include lib link nn workload sim teacher tests tools)
 LINT_ALL := $(filter-out bpf/vmlinux.h,$(shell find $(LINT_DIRS) -name '*.[ch]'))
 LINT_HDR := $(filter %.h,$(LINT_ALL))
 LINT_BPF := $(filter %.bpf.c,$(LINT_ALL))

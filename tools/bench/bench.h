@@ -37,6 +37,7 @@ uint64_t bench_process_cpu_ns(void);
 /* Pins the calling thread to one CPU; warns where that is refused. */
 void bench_pin(int cpu);
 
+int bench_link(int argc, char **argv, struct bench_report *report);
 int bench_hist(int argc, char **argv, struct bench_report *report);
 int bench_inference(int argc, char **argv, struct bench_report *report);
 int bench_tick(int argc, char **argv, struct bench_report *report);

@@ -20,6 +20,7 @@ static const struct bench benches[] = {
 	{"gru", "training: predictors, a step and a forecast", bench_gru},
 	{"sim", "simulator: events per second, and what ten times the services cost", bench_sim},
 	{"replay", "training: the replay buffer", bench_replay},
+	{"link", "experience: its bytes on the wire, and what a core takes in", bench_link},
 };
 
 static void usage(FILE *out)
