@@ -396,11 +396,13 @@ static void start_work(struct drpc_sim *sim, uint32_t call, const struct drpc_si
 	struct sim_call *c = &sim->calls[call];
 	struct sim_replica *r = &sim->replicas[c->replica];
 	double work = drpc_sim_draw(&sim->tables, &step->time, &c->random);
+	bool wakes;
 
 	if (!r->plain)
 		work *= sim_replica_slowdown(sim, r, work);
+	wakes = c->state != SIM_CALL_RUNNING && c->state != SIM_CALL_QUEUED;
 	c->state = SIM_CALL_RUNNING;
-	sim_cpu_add(sim, c->replica, call, work);
+	sim_cpu_add(sim, c->replica, call, work, wakes);
 }
 
 /* Goes on with a call that has a worker, as far as it comes. */

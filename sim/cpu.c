@@ -14,8 +14,9 @@
  * pool by two quotas at most, and nr_periods counts the periods in which it ran.
  *
  * With a scheduler's tick (`cfs-tick`): an empty pool is noticed at a tick, half of one late in the
- * mean, on each CPU that runs; what was used meanwhile is a debt that the next quota pays. And what a
- * CPU has left of its last slice when it becomes idle it keeps, up to a millisecond.
+ * mean, on each CPU that runs; what was used meanwhile is a debt that the next quota pays. What wakes up
+ * meanwhile, with all CPUs idle, is throttled before it has run. And what a CPU has left of its last
+ * slice when it becomes idle it keeps, up to a millisecond.
  */
 #include <math.h>
 
@@ -267,7 +268,7 @@ void sim_cpu_flush(struct drpc_sim *sim)
 
 /* --- what calls do ------------------------------------------------------------------------------ */
 
-void sim_cpu_add(struct drpc_sim *sim, uint32_t replica, uint32_t call, double work_ns)
+void sim_cpu_add(struct drpc_sim *sim, uint32_t replica, uint32_t call, double work_ns, bool wakes)
 {
 	struct sim_replica *r = &sim->replicas[replica];
 	const uint64_t now = sim->now_ns;
@@ -276,6 +277,9 @@ void sim_cpu_add(struct drpc_sim *sim, uint32_t replica, uint32_t call, double w
 	if (r->quota) {
 		roll_periods(r, now);
 		start_timer(r, now);
+		/* What comes to an idle CPU is not let in where nothing is left; no tick is needed. */
+		if (wakes && !r->n_jobs && r->runtime_ns <= HALF_NS)
+			r->throttled = true;
 	}
 	jobs_push(r, (struct sim_job){.tag = r->v + work_ns, .call = call});
 	mark_dirty(sim, replica);

@@ -263,7 +263,8 @@ void sim_arrival_event(struct drpc_sim *sim);
 /* --- cpu.c -------------------------------------------------------------------------------------- */
 
 void sim_cpu_event(struct drpc_sim *sim, uint32_t replica);
-void sim_cpu_add(struct drpc_sim *sim, uint32_t replica, uint32_t call, double work_ns);
+/* `wakes`: the call did not run just before, nor does its worker come from another one. */
+void sim_cpu_add(struct drpc_sim *sim, uint32_t replica, uint32_t call, double work_ns, bool wakes);
 void sim_cpu_clear(struct drpc_sim *sim, uint32_t replica); /* no more runnable calls */
 void sim_cpu_limit(struct drpc_sim *sim, uint32_t replica, double cores, double burst_ns);
 /* Brings usage and periods up to now. */

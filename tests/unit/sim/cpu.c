@@ -187,3 +187,29 @@ Test(sim_cpu, a_tick_notices_late_and_the_debt_is_paid)
 	drpc_sim_free(&sim);
 	drpc_sim_app_free(&app);
 }
+
+/* 21 ms of 20 are run before the tick; what comes then, to an idle CPU, waits for the next period:
+ * 1.100-1.101. What goes on without a pause is let on to the tick: 1.0215, within the 2 ms. */
+Test(sim_cpu, what_wakes_up_without_quota_is_throttled_at_once)
+{
+	struct drpc_sim_app *app;
+	struct drpc_sim *sim =
+		begin("name: t\nslo-p99: 1s\n"
+		      "cluster: {nodes: [{cpu: 8, memory: 8Gi}], cfs-tick: 4ms}\nservices:\n"
+		      "  f: {cpu: none, operations: {x: [call: s.x, call: s.y]}}\n"
+		      "  s: {cpu: 200m, operations: {x: [cpu: 21ms], y: [cpu: 1ms]}}\n"
+		      "requests: {all: {to: f.x}}\n",
+		      &app);
+
+	assert_one_took(sim, 1.95, 101.0);
+	drpc_sim_free(&sim);
+	drpc_sim_app_free(&app);
+	sim = begin("name: t\nslo-p99: 1s\n"
+		    "cluster: {nodes: [{cpu: 8, memory: 8Gi}], cfs-tick: 4ms}\nservices:\n"
+		    "  s: {cpu: 200m, operations: {x: [cpu: 21ms, cpu: 500us]}}\n"
+		    "requests: {all: {to: s.x}}\n",
+		    &app);
+	assert_one_took(sim, 1.95, 21.5);
+	drpc_sim_free(&sim);
+	drpc_sim_app_free(&app);
+}
