@@ -179,13 +179,14 @@ int drpc_cmd_record(struct drpc_cli *cli)
 	tell(&r);
 	if (isatty(STDERR_FILENO) && r.intervals)
 		fputc('\n', stderr);
-	if (r.intervals && !cli->quiet)
+	if (!r.intervals && !err)
+		err = drpc_cli_fail(
+			"record",
+			"nothing was recorded: no container was there for two looks in a row");
+	else if (r.intervals && !cli->quiet)
 		printf("%s: %llu intervals of up to %zu containers, %llu requests\n", cli->out,
 		       (unsigned long long)r.intervals, r.containers,
 		       (unsigned long long)r.requests);
-	else if (!err)
-		err = drpc_cli_fail(
-			"record", "nothing was recorded: no container was there for two intervals");
 	drpc_snapshot_release(&r.last);
 	drpc_recording_free(&r.file);
 	drpc_client_free(&r.client);

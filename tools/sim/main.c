@@ -13,6 +13,7 @@ static const struct sim_command commands[] = {
 	{"evaluate", "one policy on one application, load and seed", sim_evaluate},
 	{"compare", "all policies on a suite of traces and some seeds", sim_compare},
 	{"tune", "trains the policies that drpc is compared with", sim_tune},
+	{"fit", "an application file of what drpc record wrote", sim_fit},
 	{"forecast", "a predictor trained on a series and judged on its last fifth", sim_forecast},
 	{"import", "a trace into the historical database", sim_import},
 	{"generate", "a trace: diurnal, bursty, flash crowds, noisy, a drifting mix", sim_generate},

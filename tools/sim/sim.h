@@ -20,6 +20,7 @@ int sim_check(int argc, char **argv);
 int sim_evaluate(int argc, char **argv);
 int sim_compare(int argc, char **argv);
 int sim_tune(int argc, char **argv);
+int sim_fit(int argc, char **argv);
 int sim_forecast(int argc, char **argv);
 int sim_import(int argc, char **argv);
 int sim_generate(int argc, char **argv);
