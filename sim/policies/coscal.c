@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * CoScal on the simulator: each five minutes a forecast of the load, and one action a service from the
- * table. What it has seen is kept with the table, which is learnt from it in sweeps at the end of each
- * run: an interval of five minutes gives too few steps to move a table by hundredths.
+ * CoScal on the simulator: each interval (five minutes, or less) a forecast of the load, and one
+ * action a service from the table. What it has seen is kept with the table, which is learnt from it in
+ * sweeps at the end of each run: an interval of five minutes gives too few steps to move a table by
+ * hundredths.
  */
 #include "sim/policies/coscal.h"
 
@@ -23,7 +24,7 @@
 
 #define KIND	    "baseline-coscal"
 #define MINUTE_NS   60000000000ULL
-#define INTERVAL    5	  /* minutes between actions, and how far ahead the forecast looks */
+#define INTERVAL    5	  /* minutes between actions at most, and what the forecast reaches */
 #define WINDOW	    10	  /* minutes that the forecast looks back on */
 #define SERIES_MOST 20000 /* minutes to learn it from */
 #define STEPS_MOST  100000
@@ -51,6 +52,7 @@ struct coscal {
 	double top_rate;	/* the largest of what was learnt from */
 	struct drpc_forecast *forecast;
 	uint32_t hist[DRPC_HIST_BUCKETS];
+	uint64_t interval; /* minutes */
 	uint64_t minutes, ended, failed;
 	double slo_ns;
 	struct drpc_rng rng;
@@ -148,6 +150,8 @@ static int keep_store(struct coscal *c)
 			memcpy(w + table + c->n_series + i * 4,
 			       &c->steps[(c->n_steps - steps + i) % STEPS_MOST],
 			       sizeof(c->steps[0]));
+		json_object_object_add(header, "interval",
+				       json_object_new_int64((int64_t)c->interval * 60));
 		json_object_object_add(header, "minutes",
 				       json_object_new_int64((int64_t)c->n_series));
 		json_object_object_add(
@@ -189,10 +193,30 @@ static void coscal_destroy(void *self)
 	free(c);
 }
 
+/* As it was learnt, or as the parameter says: a table of one interval says nothing of another. */
+static int take_interval(struct coscal *c, const struct drpc_sim_params *params)
+{
+	const double learnt = (double)drpc_sim_store_count(&c->store, "interval", INTERVAL * 60);
+	double seconds = learnt;
+	int err = drpc_sim_param_number(params, "interval", &seconds);
+
+	if (err)
+		return err;
+	if (!(seconds >= 60 && seconds <= INTERVAL * 60) || fmod(seconds, 60) > 0)
+		return drpc_err(-EINVAL,
+				"coscal: interval=%g, expected minutes up to %d, in seconds",
+				seconds, INTERVAL);
+	if (c->store.found && seconds != learnt)
+		return drpc_err(-EINVAL, "coscal: interval=%g, but %s learnt with %g", seconds,
+				c->store.path, learnt);
+	c->interval = (uint64_t)(seconds / 60);
+	return 0;
+}
+
 static int coscal_create(struct drpc_sim *sim, const struct drpc_sim_params *params,
 			 struct drpc_sim_needs *needs, void **ret)
 {
-	static const char *const known[] = {"model", "learn", NULL};
+	static const char *const known[] = {"model", "learn", "interval", NULL};
 	struct coscal *c = calloc(1, sizeof(*c));
 	int err = c ? drpc_sim_params_check(params, known) : -ENOMEM;
 
@@ -201,6 +225,8 @@ static int coscal_create(struct drpc_sim *sim, const struct drpc_sim_params *par
 		err = drpc_sim_store_open(params, KIND, &c->store);
 	if (!err && !c->store.path)
 		err = drpc_err(-EINVAL, "coscal: expected model=FILE (drpc-sim tune makes it)");
+	if (!err)
+		err = take_interval(c, params);
 	if (!err) {
 		c->steps = calloc(STEPS_MOST, sizeof(*c->steps));
 		c->series = calloc(SERIES_MOST, sizeof(*c->series));
@@ -233,7 +259,7 @@ static void push_rate(struct coscal *c, double rps)
 	c->series[c->n_series++] = (float)rps;
 }
 
-/* The rate five minutes from now; the last one where nothing was learnt yet. */
+/* The rate an interval from now; the last one where nothing was learnt yet. */
 static double expected_rate(struct coscal *c)
 {
 	float window[WINDOW], ahead[DRPC_FORECAST_MAX_HORIZONS];
@@ -251,7 +277,7 @@ static double expected_rate(struct coscal *c)
 		window[i] = i < WINDOW - have ? last[0] : last[i - (WINDOW - have)];
 	if (drpc_forecast_run(c->forecast, window, ahead) < 0)
 		return now;
-	return fmax((double)ahead[INTERVAL - 1], 0);
+	return fmax((double)ahead[c->interval - 1], 0);
 }
 
 static drpc_coscal_set allowed_actions(const struct drpc_sim *sim,
@@ -336,7 +362,8 @@ static int act(struct coscal *c, struct drpc_sim *sim, const struct drpc_sim_obs
 
 	for (size_t i = 0; i < c->n && !err; i++) {
 		struct watched *w = &c->services[i];
-		const double cpu = w->cpu / INTERVAL, memory = w->memory / INTERVAL;
+		const double cpu = w->cpu / (double)c->interval;
+		const double memory = w->memory / (double)c->interval;
 		const unsigned int state = drpc_coscal_state(cpu, memory, load);
 
 		if (w->waits && c->store.learn)
@@ -374,7 +401,7 @@ static int coscal_decide(void *self, struct drpc_sim *sim, const struct drpc_sim
 		c->hist[b] += obs->hist[b];
 	c->ended += obs->ended;
 	c->failed += obs->failed;
-	if (++c->minutes % INTERVAL)
+	if (++c->minutes % c->interval)
 		return 0;
 	err = act(c, sim, obs);
 	memset(c->hist, 0, sizeof(c->hist));
@@ -384,7 +411,7 @@ static int coscal_decide(void *self, struct drpc_sim *sim, const struct drpc_sim
 
 const struct drpc_sim_policy drpc_sim_policy_coscal = {
 	.name = "coscal",
-	.help = "a GRU's forecast and a learnt table of quartiles (model=FILE, learn=1)",
+	.help = "a GRU's forecast and a learnt table of quartiles (model=FILE, learn=1, interval=300)",
 	.needs = {.period_ns = MINUTE_NS},
 	.create = coscal_create,
 	.decide = coscal_decide,

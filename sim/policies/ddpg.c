@@ -29,6 +29,7 @@ struct drpc_ddpg_work {
 	struct pass actor, critic;
 	float state[DRPC_DDPG_BATCH * DRPC_DDPG_STATE], next[DRPC_DDPG_BATCH * DRPC_DDPG_STATE];
 	float action[DRPC_DDPG_BATCH * DRPC_DDPG_ACTION];
+	float choice[DRPC_DDPG_BATCH * DRPC_DDPG_ACTION];
 	float reward[DRPC_DDPG_BATCH], y[DRPC_DDPG_BATCH];
 	float d1[DRPC_DDPG_BATCH * WIDEST], d2[DRPC_DDPG_BATCH * WIDEST];
 	float dout[DRPC_DDPG_BATCH * DRPC_DDPG_ACTION];
@@ -289,6 +290,7 @@ int drpc_ddpg_new(uint64_t seed, struct drpc_ddpg **ret)
 	at = d->numbers;
 	place(&d->actor, &at);
 	place(&d->critic, &at);
+	d->allowed = (1U << DRPC_DDPG_ACTION) - 1;
 	d->rng = drpc_rng_make(seed, 0);
 	randomize(&d->actor, &d->rng);
 	randomize(&d->critic, &d->rng);
@@ -331,6 +333,31 @@ void drpc_ddpg_act(struct drpc_ddpg *d, const float *state, bool explore, float 
 		d->noise[i] += normal[i] - (float)DRPC_DDPG_OU_THETA * d->noise[i];
 		ret[i] = DRPC_CLAMP(ret[i] + d->noise[i], -1.0f, 1.0f);
 	}
+}
+
+void drpc_ddpg_spell(unsigned int action, float *ret)
+{
+	for (unsigned int i = 0; i < DRPC_DDPG_ACTION; i++)
+		ret[i] = i == action ? 1 : -1;
+}
+
+unsigned int drpc_ddpg_best(struct drpc_ddpg *d, const float *state)
+{
+	float action[DRPC_DDPG_ACTION], most = -INFINITY;
+	unsigned int best = 0;
+
+	for (unsigned int a = 0; a < DRPC_DDPG_ACTION; a++) {
+		if (!(d->allowed & 1U << a))
+			continue;
+		drpc_ddpg_spell(a, action);
+		forward(&d->critic.net, d->critic.target, d->critic.target_stats, 1, state, action,
+			&d->work->critic);
+		if (d->work->critic.out[0] > most) {
+			most = d->work->critic.out[0];
+			best = a;
+		}
+	}
+	return best;
 }
 
 void drpc_ddpg_push(struct drpc_ddpg *d, const struct drpc_ddpg_transition *transition)
@@ -379,17 +406,25 @@ static void step(struct drpc_ddpg_half *half, const float *grads)
 			(float)DRPC_DDPG_TAU * (half->stats[i] - half->target_stats[i]);
 }
 
-/* y = r + gamma Q'(s', mu'(s')) */
+/* y = r + gamma max Q'(s', .) over what can be chosen there. */
 static void targets(struct drpc_ddpg *d)
 {
 	struct drpc_ddpg_work *w = d->work;
 
-	forward(&d->actor.net, d->actor.target, d->actor.target_stats, DRPC_DDPG_BATCH, w->next,
-		NULL, &w->actor);
-	forward(&d->critic.net, d->critic.target, d->critic.target_stats, DRPC_DDPG_BATCH, w->next,
-		w->actor.out, &w->critic);
 	for (size_t i = 0; i < DRPC_DDPG_BATCH; i++)
-		w->y[i] = w->reward[i] + (float)DRPC_DDPG_GAMMA * w->critic.out[i];
+		w->y[i] = -INFINITY;
+	for (unsigned int a = 0; a < DRPC_DDPG_ACTION; a++) {
+		if (!(d->allowed & 1U << a))
+			continue;
+		for (size_t i = 0; i < DRPC_DDPG_BATCH; i++)
+			drpc_ddpg_spell(a, w->choice + i * DRPC_DDPG_ACTION);
+		forward(&d->critic.net, d->critic.target, d->critic.target_stats, DRPC_DDPG_BATCH,
+			w->next, w->choice, &w->critic);
+		for (size_t i = 0; i < DRPC_DDPG_BATCH; i++)
+			w->y[i] = fmaxf(w->y[i], w->critic.out[i]);
+	}
+	for (size_t i = 0; i < DRPC_DDPG_BATCH; i++)
+		w->y[i] = w->reward[i] + (float)DRPC_DDPG_GAMMA * w->y[i];
 }
 
 double drpc_ddpg_update(struct drpc_ddpg *d)

@@ -4,6 +4,10 @@
  * Ornstein-Uhlenbeck noise. Actor: norm, linear, norm, ReLU, linear, norm, ReLU, linear, tanh.
  * Critic: linear, norm, ReLU, linear over that and the action, ReLU, linear. With targets that is
  * 11,352 parameters for a state of 10 and 15 actions.
+ *
+ * The actions are discrete: one output is 1, the others -1. The actor proposes; of its neighbours, all
+ * that are allowed, the critic's best is taken (Dulac-Arnold et al. 2015, with all as neighbours),
+ * when it acts and in what the critic learns.
  */
 #pragma once
 
@@ -18,7 +22,7 @@
 #define DRPC_DDPG_ACTION   15
 #define DRPC_DDPG_HIDDEN   40
 #define DRPC_DDPG_BATCH	   64
-#define DRPC_DDPG_REPLAY   20000
+#define DRPC_DDPG_REPLAY   100000
 #define DRPC_DDPG_GAMMA	   0.9
 #define DRPC_DDPG_TAU	   0.001
 #define DRPC_DDPG_OU_SIGMA 0.2
@@ -50,6 +54,7 @@ struct drpc_ddpg {
 	size_t n_numbers;
 	struct drpc_ddpg_transition *replay; /* a ring */
 	uint64_t n;
+	uint32_t allowed; /* actions that can be chosen, a bit each; all at first */
 	struct drpc_rng rng;
 	float noise[DRPC_DDPG_ACTION];
 	struct drpc_ddpg_work *work;
@@ -63,6 +68,13 @@ size_t drpc_ddpg_params(const struct drpc_ddpg *ddpg);
 
 /* The actor's answer to a state, with noise where `explore`. */
 void drpc_ddpg_act(struct drpc_ddpg *ddpg, const float *state, bool explore, float *ret);
+
+/* The allowed action that the critic's target thinks the best of: it follows slowly, and what two
+ * actions differ in is small beside how far one update moves the critic itself. */
+unsigned int drpc_ddpg_best(struct drpc_ddpg *ddpg, const float *state);
+
+/* An action as the critic knows it. */
+void drpc_ddpg_spell(unsigned int action, float *ret);
 
 void drpc_ddpg_push(struct drpc_ddpg *ddpg, const struct drpc_ddpg_transition *transition);
 

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/log.h"
 #include "lib/util.h"
@@ -19,6 +20,7 @@
 #include "sim/policies/svm.h"
 
 #define KIND		 "baseline-firm"
+#define KIND_REPLAY	 "baseline-firm-replay"
 #define WINDOW_NS	 5000000000ULL
 #define SPAN_EVERY	 5
 #define FEATURES_WANTED	 10  /* requests, to tell anything of a service */
@@ -29,9 +31,17 @@
 #define RATIO_MOST	 2.0
 #define SVM_NUMBERS	 5
 
-/* While it learns, any step with this probability: all at first, falling by the episode. */
-#define EXPLORE_LEAST	 0.1
-#define EXPLORE_EPISODES 30
+/* While it learns, this probability of trying something else, falling by the episode. */
+#define EXPLORE_FIRST	 0.3
+#define EXPLORE_LEAST	 0.05
+#define EXPLORE_EPISODES 20
+#define EXPLORE_ACTOR	 0.5 /* of those: what the actor says, with its noise */
+
+/*
+ * While it learns, whoever tends the testbed sets the file's limits again after so many windows with
+ * the objective missed: out of a collapse nothing is learnt but that idle limits cost.
+ */
+#define RESET_WINDOWS 12
 
 /* Random anomalies while it learns. */
 #define ANOMALY_GAP_S	 60.0 /* mean time between two */
@@ -54,6 +64,8 @@ struct firm {
 	struct agent_of *services;
 	struct drpc_critical_features *features;
 	uint64_t next_anomaly_ns;
+	uint32_t missed; /* windows, one after another */
+	double given;	 /* cores that the raises of this window took */
 	struct drpc_rng rng;
 	double step;
 	double explore;
@@ -76,6 +88,11 @@ struct drpc_firm_choice drpc_firm_choose(const float *action)
 		}
 	}
 	return best;
+}
+
+uint32_t drpc_firm_allowed(void)
+{
+	return (1U << 3 * (DRPC_FIRM_MEMORY + 1)) - 1;
 }
 
 int drpc_firm_index(struct drpc_firm_choice choice)
@@ -120,36 +137,80 @@ double drpc_firm_reward(const float *state)
 
 static int take_store(struct firm *f)
 {
-	const size_t width = sizeof(struct drpc_ddpg_transition) / sizeof(float);
 	const struct drpc_model *m = &f->store.model;
-	const size_t fixed = SVM_NUMBERS + f->ddpg->n_numbers;
+	const size_t numbers = SVM_NUMBERS + f->ddpg->n_numbers;
 	const float *w = m->weights;
 
 	if (!f->store.found)
 		return 0;
-	if (m->n_weights < fixed || (m->n_weights - fixed) % width ||
-	    (m->n_weights - fixed) / width > DRPC_DDPG_REPLAY)
-		return drpc_err(-EINVAL, "firm: %s has %zu numbers, expected %zu and steps of %zu",
-				f->store.path, m->n_weights, fixed, width);
+	if (m->n_weights != numbers)
+		return drpc_err(-EINVAL, "firm: %s has %zu numbers, expected %zu", f->store.path,
+				m->n_weights, numbers);
 	f->svm = (struct drpc_svm){.w = {(double)w[0], (double)w[1]},
 				   .b = (double)w[2],
 				   .seen = {(uint64_t)w[3], (uint64_t)w[4]}};
 	memcpy(f->ddpg->numbers, w + SVM_NUMBERS, f->ddpg->n_numbers * sizeof(*w));
-	memcpy(f->ddpg->replay, w + fixed, (m->n_weights - fixed) * sizeof(*w));
-	f->ddpg->n = (m->n_weights - fixed) / width;
 	f->ddpg->actor.adam.t = f->ddpg->critic.adam.t =
 		(uint64_t)drpc_sim_store_count(&f->store, "updates", 0);
 	return 0;
 }
 
-static int keep_store(struct firm *f)
+/* Steps to learn from lie beside what was learnt: who only acts needs none of them. */
+static char *replay_path(const struct firm *f)
+{
+	char *path = NULL;
+
+	return asprintf(&path, "%s.replay", f->store.path) < 0 ? NULL : path;
+}
+
+static int take_replay(struct firm *f)
 {
 	const size_t width = sizeof(struct drpc_ddpg_transition) / sizeof(float);
-	const size_t fixed = SVM_NUMBERS + f->ddpg->n_numbers;
+	_cleanup_free_ char *path = replay_path(f);
+	struct drpc_model m = {0};
+	int err;
+
+	if (!path)
+		return -ENOMEM;
+	if (!f->store.found || access(path, F_OK) < 0)
+		return 0;
+	err = drpc_model_file_load(path, KIND_REPLAY, &m);
+	if (!err && (m.n_weights % width || m.n_weights / width > DRPC_DDPG_REPLAY))
+		err = drpc_err(-EINVAL, "firm: %s has %zu numbers, expected steps of %zu", path,
+			       m.n_weights, width);
+	if (!err) {
+		f->ddpg->n = m.n_weights / width;
+		memcpy(f->ddpg->replay, m.weights, m.n_weights * sizeof(float));
+	}
+	drpc_model_done(&m);
+	return err;
+}
+
+static int keep_replay(const struct firm *f)
+{
+	const size_t width = sizeof(struct drpc_ddpg_transition) / sizeof(float);
 	const size_t steps = (size_t)DRPC_MIN(f->ddpg->n, (uint64_t)DRPC_DDPG_REPLAY);
-	_cleanup_free_ float *w = calloc(fixed + steps * width, sizeof(*w));
+	_cleanup_free_ float *w = calloc(steps * width + 1, sizeof(*w));
+	_cleanup_free_ char *path = replay_path(f);
 	struct json_object *header = json_object_new_object();
-	int err = w && header ? 0 : -ENOMEM;
+	int err = w && path && header ? 0 : -ENOMEM;
+
+	/* Oldest first, so that the ring goes on where it was. */
+	for (size_t i = 0; i < steps && !err; i++)
+		memcpy(w + i * width, &f->ddpg->replay[(f->ddpg->n - steps + i) % DRPC_DDPG_REPLAY],
+		       sizeof(f->ddpg->replay[0]));
+	if (!err)
+		err = drpc_model_file_save(path, KIND_REPLAY, header, w, steps * width);
+	json_object_put(header);
+	return err;
+}
+
+static int keep_store(const struct firm *f)
+{
+	const size_t numbers = SVM_NUMBERS + f->ddpg->n_numbers;
+	_cleanup_free_ float *w = calloc(numbers, sizeof(*w));
+	struct json_object *header = json_object_new_object();
+	int err = w && header ? keep_replay(f) : -ENOMEM;
 
 	if (!err) {
 		w[0] = (float)f->svm.w[0];
@@ -158,16 +219,12 @@ static int keep_store(struct firm *f)
 		w[3] = (float)f->svm.seen[0];
 		w[4] = (float)f->svm.seen[1];
 		memcpy(w + SVM_NUMBERS, f->ddpg->numbers, f->ddpg->n_numbers * sizeof(*w));
-		for (size_t i = 0; i < steps; i++)
-			memcpy(w + fixed + i * width,
-			       &f->ddpg->replay[(f->ddpg->n - steps + i) % DRPC_DDPG_REPLAY],
-			       sizeof(f->ddpg->replay[0]));
 		json_object_object_add(header, "updates",
 				       json_object_new_int64((int64_t)f->ddpg->actor.adam.t));
 		json_object_object_add(
 			header, "episodes",
 			json_object_new_int64(drpc_sim_store_count(&f->store, "episodes", 0) + 1));
-		err = drpc_model_file_save(f->store.path, KIND, header, w, fixed + steps * width);
+		err = drpc_model_file_save(f->store.path, KIND, header, w, numbers);
 	}
 	json_object_put(header);
 	return err;
@@ -206,6 +263,8 @@ static int firm_create(struct drpc_sim *sim, const struct drpc_sim_params *param
 		err = drpc_ddpg_new(params->seed, &f->ddpg);
 	if (!err)
 		err = take_store(f);
+	if (!err && f->store.learn)
+		err = take_replay(f);
 	if (!err) {
 		f->step = STEP;
 		err = drpc_sim_param_number(params, "step", &f->step);
@@ -215,9 +274,11 @@ static int firm_create(struct drpc_sim *sim, const struct drpc_sim_params *param
 	if (!err) {
 		f->n = drpc_sim_service_count(sim);
 		f->rng = drpc_rng_make(params->seed, 1);
-		f->explore = fmax(EXPLORE_LEAST,
-				  1 - (double)drpc_sim_store_count(&f->store, "episodes", 0) /
-						  EXPLORE_EPISODES);
+		f->explore =
+			fmax(EXPLORE_LEAST, EXPLORE_FIRST * (1 - (double)drpc_sim_store_count(
+									 &f->store, "episodes", 0) /
+									 EXPLORE_EPISODES));
+		f->ddpg->allowed = drpc_firm_allowed();
 		f->features = calloc(f->n, sizeof(*f->features));
 		f->services = f->features ? calloc(f->n, sizeof(*f->services)) : NULL;
 		err = f->services ? 0 : -ENOMEM;
@@ -262,9 +323,27 @@ static void svm_input(const struct drpc_critical_features *features, double *ret
 	ret[1] = log(features->congestion);
 }
 
-/* The limit a step up or down; CPU at its end goes on with replicas. */
-static int apply(struct firm *f, struct drpc_sim *sim, const struct drpc_sim_service_obs *o,
-		 struct drpc_firm_choice choice)
+/* Takes so many cores of what the cluster has left, as its file lets them be handed out. */
+static bool take_room(struct firm *f, const struct drpc_sim *sim, const struct drpc_sim_obs *obs,
+		      double cores)
+{
+	const double overcommit = drpc_sim_app(sim)->cpu_overcommit;
+	double left = -f->given;
+
+	for (size_t i = 0; i < obs->n_nodes; i++)
+		left += obs->nodes[i].cpu_cores * overcommit - obs->nodes[i].cpu_allocated_cores;
+	if (cores > left)
+		return false;
+	f->given += cores;
+	return true;
+}
+
+/*
+ * The limit a step up or down, no further than the cluster has; CPU at its end goes on with
+ * replicas.
+ */
+static int apply(struct firm *f, struct drpc_sim *sim, const struct drpc_sim_obs *obs,
+		 const struct drpc_sim_service_obs *o, struct drpc_firm_choice choice)
 {
 	const struct drpc_sim_service *spec = drpc_sim_spec(sim, o->index);
 	const double factor = choice.direction > 0 ? 1 + f->step : 1 - f->step;
@@ -274,6 +353,9 @@ static int apply(struct firm *f, struct drpc_sim *sim, const struct drpc_sim_ser
 		return 0;
 	if (choice.resource == DRPC_FIRM_MEMORY)
 		return drpc_sim_move_memory(sim, o->index, o->memory_limit_bytes * factor);
+	if (choice.direction > 0 &&
+	    !take_room(f, sim, obs, o->cpu_limit_cores * f->step * o->wanted))
+		return 0;
 	if (o->cpu_limit_cores == end || spec->cpu_cores <= 0)
 		return drpc_sim_move_replicas(sim, o->index, (double)o->wanted + choice.direction);
 	return drpc_sim_move_cpu(sim, o->index, o->cpu_limit_cores * factor);
@@ -292,7 +374,8 @@ static void learn_outcomes(struct firm *f, const struct drpc_sim_obs *obs)
 		memcpy(t.state, s->state, sizeof(t.state));
 		memcpy(t.action, s->action, sizeof(t.action));
 		drpc_firm_state(obs, i, s->rate_before, t.next);
-		t.reward = (float)drpc_firm_reward(t.next);
+		/* Less what can be had of the objective: no choice changes, and values stay small. */
+		t.reward = (float)(drpc_firm_reward(t.next) - REWARD_SLO);
 		drpc_ddpg_push(f->ddpg, &t);
 		drpc_ddpg_update(f->ddpg);
 	}
@@ -343,21 +426,46 @@ static size_t find_nearest(const struct firm *f)
 	return nearest;
 }
 
-/* The choice is what is learnt from: the chosen action 1, the others -1, whatever the actor said. */
-static int act(struct firm *f, struct drpc_sim *sim, const struct drpc_sim_service_obs *o,
-	       struct agent_of *s)
+static void explore(struct firm *f, struct agent_of *s)
 {
+	if (drpc_rng_uniform(&f->rng) < EXPLORE_ACTOR)
+		drpc_ddpg_act(f->ddpg, s->state, true, s->action);
+	else
+		drpc_rng_symmetric(&f->rng, 1, DRPC_DDPG_ACTION, s->action);
+}
+
+/* The critic's choice; while learning, now and then what the actor says with noise, or anything. */
+static int act(struct firm *f, struct drpc_sim *sim, const struct drpc_sim_obs *obs, uint32_t i)
+{
+	struct agent_of *s = &f->services[i];
 	struct drpc_firm_choice choice;
 
-	drpc_ddpg_act(f->ddpg, s->state, f->store.learn, s->action);
 	if (f->store.learn && drpc_rng_uniform(&f->rng) < f->explore)
-		drpc_rng_symmetric(&f->rng, 1, DRPC_DDPG_ACTION, s->action);
+		explore(f, s);
+	else
+		drpc_ddpg_spell(drpc_ddpg_best(f->ddpg, s->state), s->action);
 	choice = drpc_firm_choose(s->action);
-	for (int i = 0; i < DRPC_DDPG_ACTION; i++)
-		s->action[i] = -1;
-	s->action[drpc_firm_index(choice)] = 1;
+	drpc_ddpg_spell((unsigned int)drpc_firm_index(choice), s->action);
 	s->waits = true;
-	return apply(f, sim, o, choice);
+	return apply(f, sim, obs, &obs->services[i], choice);
+}
+
+static int reset(struct firm *f, struct drpc_sim *sim)
+{
+	int err = 0;
+
+	f->missed = 0;
+	for (uint32_t i = 0; i < f->n && !err; i++) {
+		const struct drpc_sim_service *spec = drpc_sim_spec(sim, i);
+
+		f->services[i].waits = false;
+		err = drpc_sim_move_cpu(sim, i, spec->cpu_cores);
+		if (!err)
+			err = drpc_sim_move_memory(sim, i, spec->memory_bytes);
+		if (!err)
+			err = drpc_sim_move_replicas(sim, i, spec->replicas);
+	}
+	return err;
 }
 
 static int firm_decide(void *self, struct drpc_sim *sim, const struct drpc_sim_obs *obs)
@@ -373,14 +481,18 @@ static int firm_decide(void *self, struct drpc_sim *sim, const struct drpc_sim_o
 		learn_labels(f, obs);
 		learn_outcomes(f, obs);
 		err = inject(f, sim, obs->now_ns);
+		f->missed = missed ? f->missed + 1 : 0;
+		if (!err && f->missed == RESET_WINDOWS)
+			return reset(f, sim);
 	}
 	nearest = find_nearest(f);
+	f->given = 0;
 	for (uint32_t i = 0; i < f->n && !err; i++) {
 		struct agent_of *s = &f->services[i];
 
 		if (is_candidate(f, i, missed, nearest)) {
 			drpc_firm_state(obs, i, s->rate_before, s->state);
-			err = act(f, sim, &obs->services[i], s);
+			err = act(f, sim, obs, i);
 		}
 		s->rate_before = obs->services[i].rate_rps;
 	}

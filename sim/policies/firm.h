@@ -26,6 +26,9 @@ struct drpc_firm_choice {
  */
 struct drpc_firm_choice drpc_firm_choose(const float *action);
 
+/* The outputs that can, a bit each. */
+uint32_t drpc_firm_allowed(void);
+
 /* Which of the actor's outputs stands for it. */
 int drpc_firm_index(struct drpc_firm_choice choice);
 

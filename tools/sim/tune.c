@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "lib/log.h"
 #include "lib/util.h"
@@ -20,7 +21,7 @@
 #include "tools/sim/suite.h"
 
 #define SEED_FIRST	    1000001 /* of the simulations; those that judge have others */
-#define DEFAULT_EPISODES    100
+#define DEFAULT_EPISODES    20
 #define TARGETS		    9
 #define TARGET_FIRST	    0.40
 #define TARGET_STEP	    0.05
@@ -53,6 +54,7 @@ struct tuning {
 	bool hpa;
 	struct score *scores; /* shared: TARGETS × traces */
 	double *standing;     /* shared: what `static` misses on each trace */
+	char command[512];    /* as it was typed */
 };
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -133,38 +135,62 @@ static bool is_better(const struct score *a, const struct score *b, double most)
 
 /* --- learners ----------------------------------------------------------------------------------- */
 
-/* Files of a learner: the training as it stands, its best state, and how good that was. */
+/* A way in which a learner may be set up; where it has several, each is trained and the best kept. */
+struct variant {
+	const char *policy, *setting;
+};
+
+static const struct variant variants[] = {
+	{"coscal", "interval=300"}, /* its paper's */
+	{"coscal", "interval=60"},
+	{NULL, NULL},
+};
+
+/* Files of a learner: the training as it stands, and its best state. */
 struct files {
-	char *training, *best, *score;
+	const char *setting; /* KEY=VALUE, or NULL */
+	char *training, *best;
 };
 
 static void files_done(struct files *f)
 {
 	free(f->training);
 	free(f->best);
-	free(f->score);
 }
 
-static int files_init(const struct tuning *t, const char *policy, struct files *ret)
+static int files_init(const struct tuning *t, const char *policy, const char *setting,
+		      struct files *ret)
 {
-	*ret = (struct files){.best = sim_model_path(t->arguments->models, t->app->name, policy)};
-	if (!ret->best || asprintf(&ret->training, "%s.training", ret->best) < 0 ||
-	    asprintf(&ret->score, "%s.score", ret->best) < 0)
+	int n;
+
+	*ret = (struct files){
+		.setting = setting,
+		.best = sim_model_path(t->arguments->models, t->app->name, policy),
+	};
+	if (!ret->best)
 		return -ENOMEM;
-	return 0;
+	n = asprintf(&ret->training, "%s.%s%straining", ret->best, setting ? setting : "",
+		     setting ? "." : "");
+	return n < 0 ? -ENOMEM : 0;
+}
+
+static int load(const char *path, const char *policy, struct drpc_model *ret)
+{
+	char kind[64];
+
+	snprintf(kind, sizeof(kind), "baseline-%s", policy);
+	return drpc_model_file_load(path, kind, ret);
 }
 
 static int64_t episodes_done(const char *path, const char *policy)
 {
-	char kind[64];
 	struct drpc_model model = {0};
 	struct json_object *value;
 	int64_t n = 0;
 
-	snprintf(kind, sizeof(kind), "baseline-%s", policy);
 	if (access(path, F_OK) != 0)
 		return 0;
-	if (drpc_model_file_load(path, kind, &model) < 0)
+	if (load(path, policy, &model) < 0)
 		return -EINVAL;
 	if (json_object_object_get_ex(model.header, "episodes", &value))
 		n = json_object_get_int64(value);
@@ -195,46 +221,71 @@ static int copy_file(const char *from, const char *to)
 	return 0;
 }
 
+/* Where a model comes from: in its header, so that who has the file has that as well. */
+static void tell_origin(const struct tuning *t, const char *setting, const struct score *score,
+			struct json_object *header)
+{
+	struct json_object *o = json_object_new_object();
+	const time_t now = (time_t)(drpc_realtime_ns() / DRPC_NSEC_PER_SEC);
+	char date[32];
+	struct tm utc;
+
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+	json_object_object_add(o, "command", json_object_new_string(t->command));
+	json_object_object_add(o, "version", json_object_new_string(DRPC_VERSION));
+	json_object_object_add(o, "date", json_object_new_string(date));
+	json_object_object_add(o, "application", json_object_new_string(t->app->name));
+	json_object_object_add(o, "first_seed", json_object_new_int64(SEED_FIRST));
+	json_object_object_add(o, "first_seed_of_choice", json_object_new_int64(VALIDATION_SEED));
+	if (setting)
+		json_object_object_add(o, "setting", json_object_new_string(setting));
+	json_object_object_add(o, "cpu_cores_mean", json_object_new_double(score->cores));
+	json_object_object_add(o, "slo_violation_rate", json_object_new_double(score->missed));
+	json_object_object_add(header, "trained", o);
+}
+
 /* A model may have a predictor beside it. */
-static int copy_model(const char *from, const char *to)
+static int keep_best(const struct tuning *t, const char *policy, const struct files *files,
+		     const struct score *score)
 {
 	_cleanup_free_ char *from_gru = NULL;
 	_cleanup_free_ char *to_gru = NULL;
+	struct drpc_model model = {0};
 	int err = 0;
 
-	if (asprintf(&from_gru, "%s.gru", from) < 0 || asprintf(&to_gru, "%s.gru", to) < 0)
+	if (asprintf(&from_gru, "%s.gru", files->training) < 0 ||
+	    asprintf(&to_gru, "%s.gru", files->best) < 0)
 		return -ENOMEM;
 	if (access(from_gru, F_OK) == 0)
 		err = copy_file(from_gru, to_gru);
-	return err ? err : copy_file(from, to);
+	if (!err)
+		err = load(files->training, policy, &model);
+	if (err)
+		return err;
+	tell_origin(t, files->setting, score, model.header);
+	err = drpc_model_file_save(
+		files->best, json_object_get_string(json_object_object_get(model.header, "kind")),
+		model.header, model.weights, model.n_weights);
+	drpc_model_done(&model);
+	return err;
 }
 
-static struct score read_score(const char *path)
+/* Of the best state so far; of none, what everything is better than. */
+static struct score read_score(const char *path, const char *policy)
 {
 	struct score score = {INFINITY, INFINITY};
-	_cleanup_free_ char *text = NULL;
+	struct drpc_model model = {0};
 	struct json_object *o, *cores, *missed;
 
-	if (drpc_read_file_at(AT_FDCWD, path, 4096, &text) < 0)
+	if (access(path, F_OK) != 0 || load(path, policy, &model) < 0)
 		return score;
-	o = json_tokener_parse(text);
-	if (o && json_object_object_get_ex(o, "cpu_cores_mean", &cores) &&
+	if (json_object_object_get_ex(model.header, "trained", &o) &&
+	    json_object_object_get_ex(o, "cpu_cores_mean", &cores) &&
 	    json_object_object_get_ex(o, "slo_violation_rate", &missed))
 		score = (struct score){json_object_get_double(cores),
 				       json_object_get_double(missed)};
-	json_object_put(o);
+	drpc_model_done(&model);
 	return score;
-}
-
-static int write_score(const char *path, const struct score *score, int64_t episodes)
-{
-	FILE *f = fopen(path, "we");
-
-	if (!f)
-		return drpc_err(-errno, "cannot write %s", path);
-	fprintf(f, "{\"episodes\": %lld, \"cpu_cores_mean\": %.9g, \"slo_violation_rate\": %.9g}\n",
-		(long long)episodes, score->cores, score->missed);
-	return fclose(f) == 0 ? 0 : drpc_err(-EIO, "cannot write %s", path);
 }
 
 /* How it does without learning, on the training traces of each kind; kept where it is the best. */
@@ -242,7 +293,7 @@ static int validate(const struct tuning *t, const struct drpc_sim_policy *policy
 		    const struct files *files, int64_t episodes)
 {
 	const size_t traces = DRPC_MIN(t->suite.n, (size_t)VALIDATION_TRACES);
-	const struct score best = read_score(files->score);
+	const struct score best = read_score(files->best, policy->name);
 	struct score score = {0};
 	_cleanup_free_ char *pair = NULL;
 	int err = asprintf(&pair, "model=%s", files->training) < 0 ? -ENOMEM : 0;
@@ -256,18 +307,24 @@ static int validate(const struct tuning *t, const struct drpc_sim_policy *policy
 		score.cores += err ? 0 : result.cpu_cores_mean / (double)traces;
 		score.missed += err ? 0 : result.slo_violation_rate / (double)traces;
 	}
-	if (err || !is_better(&score, &best, missed_most(t, traces)))
+	if (err)
 		return err;
-	err = copy_model(files->training, files->best);
-	return err ? err : write_score(files->score, &score, episodes);
+	printf("%s%s%s, episode %lld: %.2f cores, %.3f %% missed\n", policy->name,
+	       files->setting ? " " : "", files->setting ? files->setting : "", (long long)episodes,
+	       score.cores, score.missed * 100);
+	fflush(stdout);
+	return is_better(&score, &best, missed_most(t, traces))
+		       ? keep_best(t, policy->name, files, &score)
+		       : 0;
 }
 
 static int episode(const struct tuning *t, const struct drpc_sim_policy *policy,
 		   const struct files *files, int64_t e)
 {
 	_cleanup_free_ char *pair = NULL;
-	const char *pairs[] = {NULL, "learn=1"};
-	const struct drpc_sim_params params = {pairs, 2, SEED_FIRST + (uint64_t)e};
+	const char *pairs[] = {NULL, "learn=1", files->setting};
+	const struct drpc_sim_params params = {pairs, files->setting ? 3 : 2,
+					       SEED_FIRST + (uint64_t)e};
 	struct drpc_sim_result result;
 	int err;
 
@@ -284,14 +341,13 @@ static int episode(const struct tuning *t, const struct drpc_sim_policy *policy,
 }
 
 /* Goes on where a run before this one ended. */
-static int train(void *arg, size_t index)
+static int train_variant(const struct tuning *t, const struct drpc_sim_policy *policy,
+			 const char *setting, double from, double to)
 {
-	const struct tuning *t = arg;
-	const struct drpc_sim_policy *policy = sim_policy_known(t->learners[index]->policy);
 	const int64_t most = (int64_t)t->arguments->episodes;
 	struct files files;
 	int64_t done = 0;
-	int err = files_init(t, policy->name, &files);
+	int err = files_init(t, policy->name, setting, &files);
 
 	if (!err) {
 		done = episodes_done(files.training, policy->name);
@@ -301,9 +357,31 @@ static int train(void *arg, size_t index)
 		err = episode(t, policy, &files, e);
 		if (!err && ((e + 1) % VALIDATION_EPISODES == 0 || e + 1 == most))
 			err = validate(t, policy, &files, e + 1);
-		sim_pool_progress((double)(e + 1 - done) / (double)(most - done));
+		sim_pool_progress(from +
+				  (to - from) * (double)(e + 1 - done) / (double)(most - done));
 	}
 	files_done(&files);
+	return err;
+}
+
+static int train(void *arg, size_t index)
+{
+	const struct tuning *t = arg;
+	const struct drpc_sim_policy *policy = sim_policy_known(t->learners[index]->policy);
+	size_t n = 0, k = 0;
+	int err = 0;
+
+	for (const struct variant *v = variants; v->policy; v++)
+		n += strcmp(v->policy, policy->name) == 0;
+	if (n == 0)
+		return train_variant(t, policy, NULL, 0, 1);
+	for (const struct variant *v = variants; v->policy && !err; v++) {
+		if (strcmp(v->policy, policy->name) != 0)
+			continue;
+		err = train_variant(t, policy, v->setting, (double)k / (double)n,
+				    (double)(k + 1) / (double)n);
+		k++;
+	}
 	return err;
 }
 
@@ -398,10 +476,7 @@ static int tune_hpa(struct tuning *t)
 		err = sim_pool_run(n, t->arguments->jobs, try_target, t);
 	if (!err) {
 		target = (float)target_of(best_target(t, &score));
-		json_object_object_add(header, "cpu_cores_mean",
-				       json_object_new_double(score.cores));
-		json_object_object_add(header, "slo_violation_rate",
-				       json_object_new_double(score.missed));
+		tell_origin(t, NULL, &score, header);
 		err = drpc_model_file_save(path, "baseline-hpa", header, &target, 1);
 		if (!err)
 			printf("hpa-tuned: target %.2f in %s\n", (double)target, path);
@@ -448,6 +523,14 @@ static int choose(struct tuning *t)
 	return err;
 }
 
+static void spell_command(int argc, char **argv, char *ret, size_t size)
+{
+	size_t len = (size_t)snprintf(ret, size, "drpc-sim");
+
+	for (int i = 0; i < argc && len < size; i++)
+		len += (size_t)snprintf(ret + len, size - len, " %s", argv[i]);
+}
+
 int sim_tune(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
@@ -457,7 +540,7 @@ int sim_tune(int argc, char **argv)
 		 "of firm, coscal, autothrottle, hpa-tuned (default all)", 0},
 		{"models", KEY_MODELS, "DIR", 0,
 		 "where DIR/APPLICATION.POLICY.model goes (default " SIM_MODELS_DIR ")", 0},
-		{"episodes", 'e', "N", 0, "of each, in all (default 100)", 0},
+		{"episodes", 'e', "N", 0, "of each, in all (default 20)", 0},
 		{"seconds", 'S', "S", 0, "the first S seconds of each trace alone", 0},
 		{"jobs", KEY_JOBS, "N", 0, "at the same time (default: processors)", 0},
 		{0},
@@ -472,6 +555,7 @@ int sim_tune(int argc, char **argv)
 	struct tuning t = {.arguments = &a};
 	int err;
 
+	spell_command(argc, argv, t.command, sizeof(t.command));
 	argp_parse(&argp, argc, argv, 0, NULL, &a);
 	err = choose(&t);
 	if (!err)

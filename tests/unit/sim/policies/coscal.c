@@ -56,3 +56,41 @@ Test(sim_coscal_policy, learns_into_its_files, .timeout = 120)
 	unlink(beside);
 	drpc_sim_app_free(&app);
 }
+
+/* Ten minutes of one action each; a table of one interval is not taken for another. */
+Test(sim_coscal_policy, acts_each_interval_that_it_learnt_with, .timeout = 120)
+{
+	struct drpc_sim_app *app = make_app(SHOP);
+	const struct drpc_sim_piece piece = {1e9, 50, 50};
+	const struct drpc_sim_config config = {.load = {.pieces = &piece, .n_pieces = 1}};
+	char pair[64] = "model=", *path = pair + strlen(pair);
+	const char *pairs[] = {pair, "interval=60", "learn=1"};
+	struct drpc_sim_params params = {pairs, 3, 1};
+	struct drpc_model model = {0};
+	struct drpc_sim_result r;
+	const size_t table = sizeof(struct drpc_coscal_table) / sizeof(float);
+	static const char *const wrong[] = {"interval=90", "interval=0", "interval=360",
+					    "interval=300"};
+
+	snprintf(path, sizeof(pair) - 6, "/tmp/drpc-test-coscal-i.%d", getpid());
+	unlink(path);
+	cr_assert_eq(drpc_sim_evaluate(app, &config, &drpc_sim_policy_coscal, &params, 601, NULL,
+				       NULL, &r),
+		     0);
+	cr_assert_eq(drpc_model_file_load(path, "baseline-coscal", &model), 0);
+	cr_assert_eq(model.n_weights, table + 10 + (size_t)2 * 9 * 4);
+	drpc_model_done(&model);
+	params.n_pairs = 1;
+	cr_assert_eq(drpc_sim_evaluate(app, &config, &drpc_sim_policy_coscal, &params, 601, NULL,
+				       NULL, &r),
+		     0);
+	params.n_pairs = 2;
+	for (size_t i = 0; i < DRPC_ARRAY_SIZE(wrong); i++) {
+		pairs[1] = wrong[i];
+		cr_assert_eq(drpc_sim_evaluate(app, &config, &drpc_sim_policy_coscal, &params, 601,
+					       NULL, NULL, &r),
+			     -EINVAL, "%s", wrong[i]);
+	}
+	unlink(path);
+	drpc_sim_app_free(&app);
+}

@@ -57,6 +57,7 @@ Test(sim_ddpg, learns_what_pays, .timeout = 120)
 	int right = 0;
 
 	cr_assert_eq(drpc_ddpg_new(1, &d), 0);
+	d->allowed = 1U << 3;
 	cr_assert_eq(drpc_ddpg_update(d), -1);
 	for (int i = 0; i < 3000; i++) {
 		struct drpc_ddpg_transition t;
@@ -74,6 +75,41 @@ Test(sim_ddpg, learns_what_pays, .timeout = 120)
 		right += (action[3] > 0) == (state[0] > 0);
 	}
 	cr_assert_gt(right, 180, "%d of 200", right);
+	drpc_ddpg_free(&d);
+}
+
+/* Action 1 pays where state 0 is positive, 2 where it is not; 5 pays most and is not allowed. */
+Test(sim_ddpg, chooses_what_pays_of_what_is_allowed, .timeout = 120)
+{
+	const unsigned int tried[] = {0, 1, 2, 5};
+	struct drpc_rng rng = drpc_rng_make(5, 0);
+	struct drpc_ddpg *d = NULL;
+	float state[DRPC_DDPG_STATE];
+	int right = 0;
+
+	cr_assert_eq(drpc_ddpg_new(1, &d), 0);
+	d->allowed = 7;
+	for (int i = 0; i < 4000; i++) {
+		struct drpc_ddpg_transition t;
+		uint64_t k;
+
+		drpc_rng_indices(&rng, 4, 1, &k);
+		drpc_rng_symmetric(&rng, 1, DRPC_DDPG_STATE, t.state);
+		drpc_rng_symmetric(&rng, 1, DRPC_DDPG_STATE, t.next);
+		drpc_ddpg_spell(tried[k], t.action);
+		t.reward = tried[k] == 5 ? 3 : (float)(tried[k] == (t.state[0] > 0 ? 1 : 2));
+		drpc_ddpg_push(d, &t);
+		drpc_ddpg_update(d);
+	}
+	for (int i = 0; i < 200; i++) {
+		unsigned int best;
+
+		drpc_rng_symmetric(&rng, 1, DRPC_DDPG_STATE, state);
+		best = drpc_ddpg_best(d, state);
+		cr_assert_leq(best, 2);
+		right += best == (state[0] > 0 ? 1 : 2);
+	}
+	cr_assert_gt(right, 160, "%d of 200", right);
 	drpc_ddpg_free(&d);
 }
 
