@@ -23,6 +23,7 @@ struct drpc_deployment;
 struct drpc_series;
 struct drpc_sample_state;
 struct drpc_control;
+struct drpc_use;
 
 /* Where /metrics counts a container, for as long as it lives. */
 enum drpc_exposed {
@@ -45,6 +46,7 @@ struct drpc_container {
 	struct drpc_container *next_replica; /* in the deployment */
 	struct drpc_series *series;	     /* measurements, see monitor/series.h */
 	struct drpc_sample_state *sample;    /* the sampler's own */
+	struct drpc_use *use;		     /* since the beginning, see monitor/use.h */
 	enum drpc_exposed exposed;	     /* the interface's own, see api/metrics.h */
 
 	/* The roster's own. */

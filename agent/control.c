@@ -10,6 +10,7 @@
 #include "agent/execute/executor.h"
 #include "agent/monitor/sampler.h"
 #include "agent/monitor/series.h"
+#include "agent/monitor/use.h"
 #include "agent/record.h"
 #include "lib/log.h"
 #include "lib/util.h"
@@ -326,7 +327,6 @@ void drpc_control_scaled(struct drpc_agent *agent, struct drpc_deployment *deplo
 	control->limits_stale = true;
 	control->changed_ns = now_ns;
 	control->outcome_id = decision_id;
-	describe_action(control, &done);
 	agent->stats.applied++;
 }
 
@@ -390,12 +390,25 @@ static void act_on_limits(struct drpc_agent *agent, size_t n, uint64_t now_ns)
 	}
 }
 
+/* Keeps what was used, for `recommend`; who rests uses nothing. */
+static void note_use(struct drpc_agent *agent)
+{
+	struct drpc_window_scalars w;
+
+	for (struct drpc_container *c = NULL; (c = drpc_roster_next(agent->roster, c));) {
+		if (!c->at_rest && c->series && drpc_series_last(c->series, &w) &&
+		    drpc_use_push(&c->use, &w) < 0)
+			return;
+	}
+}
+
 void drpc_control_tick(struct drpc_agent *agent, uint64_t now_ns)
 {
 	struct drpc_control_scratch *s;
 	size_t n;
 
 	drpc_sampler_tick(agent->sampler, agent->roster, now_ns);
+	note_use(agent);
 	/* Half a window early counts: timers are not exact. */
 	if (now_ns + agent->config.window_ns / 2 < agent->next_decision_ns)
 		return;

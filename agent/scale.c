@@ -62,11 +62,28 @@ static int on_listens(void *arg, const char *id, int32_t pid)
 
 /* --- results ---------------------------------------------------------------------------------- */
 
+/* What was seen when it was decided; in a brownout it is others that suffer, as the guard says. */
+static void explain(struct drpc_scaling *s, const struct drpc_observation *o)
+{
+	const float *f = o->features;
+
+	if (s->brownout)
+		snprintf(s->because, sizeof(s->because), "%.*s", REASON_SHOWN, s->asked.reason);
+	else if (f[DRPC_F_P99_SLO] > 0)
+		snprintf(s->because, sizeof(s->because),
+			 "p99 %.0f%% of the objective, throttled %.0f%%, CPU %.0f%%, queue %.0f%%",
+			 (double)f[DRPC_F_P99_SLO] * 100, (double)f[DRPC_F_THROTTLED] * 100,
+			 (double)f[DRPC_F_CPU_UTIL] * 100, (double)f[DRPC_F_QUEUE_SHARE] * 100);
+	else
+		snprintf(s->because, sizeof(s->because),
+			 "throttled %.0f%%, CPU %.0f%% of its limit",
+			 (double)f[DRPC_F_THROTTLED] * 100, (double)f[DRPC_F_CPU_UTIL] * 100);
+}
+
 static void describe(struct drpc_scaling *s, const char *verb)
 {
-	snprintf(s->last, sizeof(s->last), "%sreplicas %u → %u · %.*s", verb,
-		 s->asked.standing.replicas, s->asked.target.replicas, REASON_SHOWN,
-		 s->asked.reason);
+	snprintf(s->last, sizeof(s->last), "%sreplicas %u → %u · %s", verb,
+		 s->asked.standing.replicas, s->asked.target.replicas, s->because);
 }
 
 static void on_done(void *arg, const char *deployment, int err, const char *why)
@@ -101,6 +118,7 @@ static void on_done(void *arg, const char *deployment, int err, const char *why)
 		drpc_brownout_returned(&s->away, drpc_now_ns());
 	describe(s, "");
 	drpc_control_scaled(agent, d, &s->asked, s->asked_id, drpc_now_ns());
+	drpc_strcpy(control->last_action, sizeof(control->last_action), s->last);
 	drpc_info("scale: %s: %s", d->name, s->last);
 }
 
@@ -314,9 +332,15 @@ static void begin(struct drpc_agent *agent, struct drpc_deployment *d,
 	s->asked_id = id;
 	s->asked_use_mcpu = use_of(control);
 	s->brownout = request->brownout;
+	explain(s, request->observation);
 	s->pending = true;
 	r = drpc_replicas_scale(agent->scale->replicas, d->name, verdict->target.replicas,
 				&control->limits, what);
+	/* Something is being tidied up: it is asked for again. */
+	if (r == -EBUSY) {
+		s->pending = false;
+		return;
+	}
 	if (r < 0) {
 		s->pending = false;
 		s->retry_ns = now_ns + RETRY_NS;

@@ -24,6 +24,7 @@ struct drpc_scaling {
 	uint64_t retry_ns; /* after a failure: not before */
 	uint32_t failures; /* in a row */
 	char blocked[224]; /* why not, in words; "" */
+	char because[160]; /* of the one that is asked for */
 	char last[288];	   /* the last change and its reason, in words; "" before the first */
 	struct drpc_brownout_state away;
 };

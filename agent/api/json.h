@@ -32,6 +32,9 @@ struct json_object *drpc_json_container(const struct drpc_agent *agent,
 					const struct drpc_container *container, uint64_t now_ns);
 struct json_object *drpc_json_containers(const struct drpc_agent *agent, uint64_t now_ns);
 
+/* json_use.c: what each container has used since the agent began to look, for `recommend`. */
+struct json_object *drpc_json_use(const struct drpc_agent *agent, uint64_t now_ns);
+
 /* json_hist.c: `span_ns` 0 is everything since the agent began to look. */
 struct json_object *drpc_json_hist(const struct drpc_container *container, uint64_t now_ns,
 				   uint64_t span_ns);

@@ -5,6 +5,7 @@
 
 #include "agent/control.h"
 #include "agent/engine_link.h"
+#include "agent/execute/replicas.h"
 #include "agent/monitor/sampler.h"
 #include "agent/plan/student.h"
 #include "lib/util.h"
@@ -108,6 +109,30 @@ static struct json_object *problems_of(const struct drpc_agent *agent)
 	return list;
 }
 
+/* Deployments whose replicas drpc has changed, or is changing. */
+static struct json_object *scaled_of(const struct drpc_agent *agent)
+{
+	struct json_object *list = json_object_new_array();
+	const struct drpc_deployment *d = NULL;
+
+	while ((d = drpc_roster_next_deployment(agent->roster, d))) {
+		struct drpc_replicas_status status;
+		struct json_object *o;
+
+		if (!drpc_scale_status(agent, d, &status))
+			continue;
+		o = json_object_new_object();
+		add_string(o, "deployment", d->name);
+		add_count(o, "replicas", d->replica_count);
+		add_count(o, "copies", status.clones);
+		add_count(o, "stopped", status.stopped);
+		add_string(o, "doing", status.doing);
+		add_string(o, "last_action", d->control ? d->control->scaling.last : "");
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
 /* The student's policy file, null where another planner decides. */
 static struct json_object *policy_of(const struct drpc_agent *agent)
 {
@@ -172,6 +197,7 @@ struct json_object *drpc_json_status(const struct drpc_agent *agent)
 	json_object_object_add(o, "control", control_of(agent));
 	json_object_object_add(o, "kernel", kernel_of(agent));
 	json_object_object_add(o, "problems", problems_of(agent));
+	json_object_object_add(o, "scaled", scaled_of(agent));
 	return o;
 }
 

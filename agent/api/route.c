@@ -186,6 +186,8 @@ static bool get(struct drpc_agent *agent, struct drpc_metrics *metrics,
 		reply_json(ret, 200, drpc_json_status(agent));
 	} else if (strcmp(path, "/v1/containers") == 0) {
 		reply_json(ret, 200, drpc_json_containers(agent, drpc_now_ns()));
+	} else if (strcmp(path, "/v1/use") == 0) {
+		reply_json(ret, 200, drpc_json_use(agent, drpc_now_ns()));
 	} else if (strcmp(path, "/v1/doctor") == 0) {
 		reply_json(ret, 200, drpc_json_doctor(agent));
 	} else if (strcmp(path, "/v1/edges") == 0) {

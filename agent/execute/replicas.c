@@ -171,7 +171,7 @@ static size_t at_work(const struct drpc_replicas *r)
 	size_t n = 0;
 
 	for (const struct replicas_group *g = r->groups; g; g = g->next)
-		n += g->phase == PHASE_ACT || g->phase == PHASE_DRAIN;
+		n += g->phase == PHASE_ACT || (g->phase == PHASE_DRAIN && g->outstanding > 0);
 	return n;
 }
 
@@ -324,7 +324,8 @@ int drpc_replicas_scale(struct drpc_replicas *r, const char *deployment, uint32_
 
 	if (!g)
 		return -ENOMEM;
-	if (!group_idle(g))
+	/* Cleaning up can wait, unless it has begun. */
+	if (!group_idle(g) && !(g->goal == GOAL_SWEEP && g->phase == PHASE_IDLE))
 		return -EBUSY;
 	if (r->config.runtime->state != DRPC_RUNTIME_READY)
 		return -EHOSTDOWN;

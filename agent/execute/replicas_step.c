@@ -10,6 +10,8 @@
 #define LOOK_NS		(500 * DRPC_NSEC_PER_MSEC)
 /* Where neither health nor sockets can be seen, a replica that runs so long is ready. */
 #define RUNS_NS		(2 * DRPC_NSEC_PER_SEC)
+/* A stop holds a place of the worker's for as long as the container takes. */
+#define STOPS_MAX	2
 /* At the end, and for `drpc restore`, nobody waits for long. */
 #define HURRY_GRACE_SEC 5
 
@@ -332,7 +334,7 @@ static void drain_tick(struct replicas_group *g, uint64_t now_ns)
 		struct replicas_target *t = &g->targets[i];
 		int64_t n;
 
-		if (t->asked || t->done)
+		if (t->asked || t->done || (g->outstanding >= STOPS_MAX && !g->replicas->hurry))
 			continue;
 		n = inflight(g, t->id);
 		if (n > 0 && !over)

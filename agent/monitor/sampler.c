@@ -8,6 +8,7 @@
 
 #include "agent/monitor/cgroup_files.h"
 #include "agent/monitor/series.h"
+#include "agent/monitor/use.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -106,6 +107,7 @@ void drpc_sampler_detach(struct drpc_container *container)
 	free(container->sample);
 	container->sample = NULL;
 	drpc_series_free(&container->series);
+	drpc_use_free(&container->use);
 }
 
 /* Fills in the groups that `into` lacks. */

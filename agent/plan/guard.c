@@ -253,12 +253,10 @@ static void judge_limits(struct drpc_guard_judge *j, bool scale_in)
 
 	if (j->asked.memory_bytes == j->verdict->standing.memory_bytes)
 		return;
-	if (replicas_move(j) && j->asked.memory_bytes < j->verdict->standing.memory_bytes) {
-		drpc_guard_note(j->verdict, "memory: cut waits for the replicas");
-		return;
-	}
 	if (!policy->memory_managed)
 		drpc_guard_note(j->verdict, "memory: left alone, memory-managed is false");
+	else if (replicas_move(j) && j->asked.memory_bytes < j->verdict->standing.memory_bytes)
+		drpc_guard_note(j->verdict, "memory: cut waits for the replicas");
 	else if (j->asked.memory_bytes < j->verdict->standing.memory_bytes && !r->mem_use_bytes)
 		drpc_guard_note(j->verdict, "memory: cut refused, its use is not known");
 	else

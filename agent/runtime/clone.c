@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/runtime/clone.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdarg.h>
@@ -276,6 +277,29 @@ static void make_links(struct json_object *host)
 	json_object_object_add(host, "Links", to);
 }
 
+/* Podman shows "RLIMIT_NOFILE" and takes "nofile". */
+static void make_ulimits(struct json_object *host)
+{
+	static const char prefix[] = "RLIMIT_";
+	struct json_object *ulimits = child(host, "Ulimits");
+	size_t n = json_object_is_type(ulimits, json_type_array) ? json_object_array_length(ulimits)
+								 : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *ulimit = json_object_array_get_idx(ulimits, i);
+		const char *name = text(ulimit, "Name");
+		char lower[32];
+		size_t len = 0;
+
+		if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
+			continue;
+		for (name += sizeof(prefix) - 1; *name && len < sizeof(lower) - 1; name++)
+			lower[len++] = (char)tolower((unsigned char)*name);
+		lower[len] = '\0';
+		json_object_object_add(ulimit, "Name", json_object_new_string(lower));
+	}
+}
+
 static void set_number(struct json_object *o, const char *key, int64_t value)
 {
 	if (value)
@@ -360,6 +384,7 @@ static int make(struct json_object *root, const struct drpc_clone_spec *spec, un
 	json_object_object_del(host, "ContainerIDFile");
 	json_object_object_add(host, "AutoRemove", json_object_new_boolean(false));
 	make_links(host);
+	make_ulimits(host);
 	make_limits(host, spec, cpus);
 	make_labels(c->body, spec);
 	return make_networks(root, host, id, name, c);

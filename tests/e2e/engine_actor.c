@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The hands of tests/e2e/engine.sh: acts on real containers through the executor, as the agent does.
+ * The hands of tests/e2e/{engine,podman}.sh: acts on real containers through the executor, as the agent does.
  *
  *   engine_actor SOCKET MOUNT JOURNAL list
  *   engine_actor SOCKET MOUNT JOURNAL show ID
  *   engine_actor SOCKET MOUNT JOURNAL act|hold MCPU MIB ID...
+ *   engine_actor SOCKET MOUNT JOURNAL scale DEPLOYMENT COUNT
  *   engine_actor SOCKET MOUNT JOURNAL restore
  *   engine_actor SOCKET MOUNT JOURNAL events COUNT
  */
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "agent/execute/executor.h"
+#include "agent/execute/replicas.h"
 #include "agent/runtime/engine.h"
 #include "lib/util.h"
 
@@ -172,18 +174,64 @@ static int act(unsigned long mcpu, unsigned long mib, int n, char **ids, bool ho
 	return r;
 }
 
+static void on_scaled(void *arg, const char *deployment, int err, const char *why)
+{
+	(void)arg;
+	printf("%s: %s\n", deployment, err ? why : "done");
+	done = true;
+	result = err;
+}
+
+static int scale(const char *deployment, unsigned long count)
+{
+	struct drpc_replicas_config config = {
+		.runtime = rt,
+		.ready_timeout_ns = WAIT_MS * DRPC_NSEC_PER_MSEC,
+		.drain_timeout_ns = DRPC_NSEC_PER_SEC,
+		.stop_grace_sec = 2,
+		.on_done = on_scaled,
+	};
+	const struct drpc_limits none = {0};
+	struct drpc_replicas *replicas = NULL;
+	bool never = false;
+
+	if (drpc_journal_open(journal_path, &config.journal) < 0 ||
+	    drpc_replicas_new(&config, &replicas) < 0)
+		return 1;
+	done = drpc_replicas_scale(replicas, deployment, (uint32_t)count, &none, 0) < 0;
+	result = done ? -1 : 0;
+	while (!done) {
+		drpc_replicas_tick(replicas, drpc_now_ns());
+		drpc_runtime_wait(rt, &never, 10);
+	}
+	drpc_runtime_free(&rt);
+	drpc_replicas_free(&replicas);
+	drpc_journal_free(&config.journal);
+	return result < 0;
+}
+
 static int restore(void)
 {
 	struct drpc_restore_config config = {.cgroup_fd = mount_fd, .runtime = rt};
+	struct drpc_replicas_config scaled = {.runtime = rt};
 	struct drpc_restore_report report = {0};
+	struct drpc_replicas *replicas = NULL;
 	int r;
 
 	if (drpc_journal_open(journal_path, &config.journal) < 0)
 		return 1;
+	scaled.journal = config.journal;
+	if (drpc_journal_scale_count(config.journal) > 0 &&
+	    drpc_replicas_new(&scaled, &replicas) == 0) {
+		drpc_replicas_restore_all(replicas, WAIT_MS, &report);
+		printf("%u deployments restored, %u waiting %s\n", report.restored, report.waiting,
+		       report.why);
+	}
 	r = drpc_restore_all(&config, WAIT_MS, &report);
 	printf("%u restored, %u gone, %u waiting, %u failed %s\n", report.restored, report.gone,
 	       report.waiting, report.failed, report.why);
 	drpc_runtime_free(&rt);
+	drpc_replicas_free(&replicas);
 	drpc_journal_free(&config.journal);
 	return r != 0;
 }
@@ -203,6 +251,8 @@ static int run(int argc, char **argv)
 	if ((strcmp(command, "act") == 0 || strcmp(command, "hold") == 0) && argc > 7)
 		return act(strtoul(argv[5], NULL, 10), strtoul(argv[6], NULL, 10), argc - 7,
 			   argv + 7, command[0] == 'h');
+	if (strcmp(command, "scale") == 0 && argc > 6)
+		return scale(argv[5], strtoul(argv[6], NULL, 10));
 	if (strcmp(command, "restore") == 0)
 		return restore();
 	if (strcmp(command, "events") == 0 && argc > 5) {

@@ -31,6 +31,7 @@ static const struct spec specs[] = {
 	{'o', true, "out", "FILE", "the recording; what is there is added to"},
 	{'i', false, "interval", "TIME", "between two looks (default 1s)"},
 	{'f', false, "for", "TIME", "how long (default: until interrupted)"},
+	{'F', false, "format", "FORMAT", "text (default), json, docker, compose, kubectl or helm"},
 	{'r', false, "cgroup-root", "PATH", "look at this part of the cgroup tree alone"},
 	{'q', true, "quiet", NULL, "say nothing where there is nothing to do"},
 	{'C', false, "color", "WHEN", "always, never or auto (default; NO_COLOR is respected)"},
@@ -99,6 +100,18 @@ bool drpc_cli_duration(const char *text, double *ret_sec)
 	return false;
 }
 
+static bool is_format(const char *text)
+{
+	static const char *const formats[] = {"text",	 "json",    "docker",
+					      "compose", "kubectl", "helm"};
+
+	for (size_t i = 0; i < DRPC_ARRAY_SIZE(formats); i++) {
+		if (strcmp(text, formats[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* -1, or an exit status. */
 static int take(const struct drpc_command *command, struct drpc_cli *cli, char letter,
 		const char *arg, enum drpc_color_when *when)
@@ -147,6 +160,14 @@ static int take(const struct drpc_command *command, struct drpc_cli *cli, char l
 	case 'f':
 		if (!drpc_cli_duration(arg, &cli->for_sec))
 			return usage(command, "--for %s: expected a time such as 10m", arg);
+		break;
+	case 'F':
+		if (!is_format(arg))
+			return usage(
+				command,
+				"--format %s: expected text, json, docker, compose, kubectl or helm",
+				arg);
+		cli->format = arg;
 		break;
 	case 'r':
 		cli->cgroup_root = arg;

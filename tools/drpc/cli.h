@@ -20,6 +20,7 @@ struct drpc_cli {
 	const char *socket;
 	const char *journal;
 	const char *cgroup_root;      /* NULL: the whole mount */
+	const char *format;	      /* of recommend; NULL: text */
 	const char *out;	      /* record: NULL where not given */
 	double since_sec;	      /* 0: since the start */
 	double interval_sec, for_sec; /* record; 0: not given */
@@ -46,6 +47,7 @@ int drpc_cmd_hist(struct drpc_cli *cli);
 int drpc_cmd_explain(struct drpc_cli *cli);
 int drpc_cmd_edges(struct drpc_cli *cli);
 int drpc_cmd_record(struct drpc_cli *cli);
+int drpc_cmd_recommend(struct drpc_cli *cli);
 int drpc_cmd_pause(struct drpc_cli *cli);
 int drpc_cmd_resume(struct drpc_cli *cli);
 int drpc_cmd_restore(struct drpc_cli *cli);

@@ -5,23 +5,48 @@
 #include "tools/drpc/client.h"
 #include "tools/drpc/rows.h"
 
-/* Labels that were refused: their owner must hear of it where they look. */
-static void print_problems(struct drpc_cli *cli, struct drpc_client *client)
+typedef void (*print_fn)(struct drpc_cli *cli, struct json_object *element);
+
+static void print_list(struct drpc_cli *cli, struct json_object *status, const char *key,
+		       print_fn print)
 {
-	struct json_object *status, *problems;
+	struct json_object *list;
+
+	if (!json_object_object_get_ex(status, key, &list) ||
+	    !json_object_is_type(list, json_type_array))
+		return;
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		print(cli, json_object_array_get_idx(list, i));
+}
+
+/* One that has no replica any more is in no other line. */
+static void print_scaled(struct drpc_cli *cli, struct json_object *s)
+{
+	const char *doing = drpc_field_string(s, "doing");
+
+	printf("%s%s: %.0f replicas (%.0f copies, %.0f stopped)%s%s · %s%s\n",
+	       drpc_color(&cli->term, DRPC_DIM), drpc_field_string(s, "deployment"),
+	       drpc_field_number(s, "replicas"), drpc_field_number(s, "copies"),
+	       drpc_field_number(s, "stopped"), doing[0] ? ", " : "", doing,
+	       drpc_field_string(s, "last_action"), drpc_color(&cli->term, DRPC_PLAIN));
+}
+
+static void print_problem(struct drpc_cli *cli, struct json_object *p)
+{
+	printf("%s%s: %s%s\n", drpc_color(&cli->term, DRPC_WARN),
+	       drpc_field_string(p, "deployment"), drpc_field_string(p, "problem"),
+	       drpc_color(&cli->term, DRPC_PLAIN));
+}
+
+/* Labels that were refused: their owner must hear of it where they look. */
+static void print_status(struct drpc_cli *cli, struct drpc_client *client)
+{
+	struct json_object *status;
 
 	if (drpc_client_get(client, "/v1/status", &status) < 0)
 		return;
-	if (json_object_object_get_ex(status, "problems", &problems) &&
-	    json_object_is_type(problems, json_type_array)) {
-		for (size_t i = 0; i < json_object_array_length(problems); i++) {
-			struct json_object *p = json_object_array_get_idx(problems, i);
-
-			printf("%s%s: %s%s\n", drpc_color(&cli->term, DRPC_WARN),
-			       drpc_field_string(p, "deployment"), drpc_field_string(p, "problem"),
-			       drpc_color(&cli->term, DRPC_PLAIN));
-		}
-	}
+	print_list(cli, status, "scaled", print_scaled);
+	print_list(cli, status, "problems", print_problem);
 	json_object_put(status);
 }
 
@@ -48,7 +73,7 @@ int drpc_cmd_ls(struct drpc_cli *cli)
 	} else {
 		drpc_table_print(table, &cli->term);
 		drpc_table_free(&table);
-		print_problems(cli, client);
+		print_status(cli, client);
 	}
 	json_object_put(list);
 	drpc_client_free(&client);

@@ -169,6 +169,17 @@ Test(clone, of_a_real_engine)
 	}
 }
 
+Test(clone, ulimits_as_they_are_taken)
+{
+	cr_assert_eq(make("",
+			  ",\"Ulimits\":[{\"Name\":\"RLIMIT_NOFILE\",\"Soft\":7},"
+			  "{\"Name\":\"nproc\",\"Soft\":8}]",
+			  "", ""),
+		     0);
+	cr_expect_str_eq(at("/HostConfig/Ulimits"),
+			 "[{\"Name\":\"nofile\",\"Soft\":7},{\"Name\":\"nproc\",\"Soft\":8}]");
+}
+
 Test(clone, nonsense)
 {
 	static const char *const texts[] = {
