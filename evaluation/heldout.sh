@@ -61,7 +61,8 @@ boxes() {
 }
 
 draw() {
-	local suite files
+	local suite files services
+	services=$("$bin/drpc-sim" check --app "$app" --rate 1 | sed -n 's/^[^:]*: \([0-9]*\) services,.*/\1/p')
 	for suite in held-out paper; do
 		files=$(for p in $policies; do done_piece "$suite-$p" && echo "$pieces/$suite-$p.out"; done)
 		[ -n "$files" ] || continue
@@ -76,15 +77,16 @@ draw() {
 			| table(["policy", "CPU-hours an hour", "CPU used, %", "GiB-hours an hour", "memory used, %", "OOM kills a run", "late or failed, %", "actions a run"])' \
 			-r "$data/$suite.json" >"$parts/cost-$suite.md"
 	done
+	fact held.seconds "$((held_out_s - 300))"
 	files=$(for p in $policies; do done_piece "held-out-$p" && echo "$pieces/held-out-$p.out"; done)
 	q 'map(.[]) as $all | $all | group_by(.trace) | map([(.[0].trace | sub("held-out-"; ""))]
 		+ (by_policy | map("\(map(.mean_ms) | mean | fixed(0)) / \(map(.slo_violation_rate) | mean | percent(2))"))) as $rows
 		| ($all | by_policy | map(.[0].policy | title)) as $names | $rows | table(["trace"] + $names)' \
 		-r -s $files >"$parts/traces.md"
 	q '[.[] | select(.decision != null) | [.name, (if .parameters > 0 then .parameters else "–" end), (.interval | short), (.decision | fixed(1)),
-		(.decision / 41 | fixed(2))]]
-		| table(["policy", "parameters of a decider", "decides each, s", "CPU time of a decision for all 41 services, µs", "a service, µs"])' \
-		-r "$data/held-out.json" >"$parts/decisions.md"
+		(.decision / $n | fixed(2))]]
+		| table(["policy", "parameters of a decider", "decides each, s", "CPU time of a decision for all \($n) services, µs", "a service, µs"])' \
+		-r --argjson n "${services:-1}" "$data/held-out.json" >"$parts/decisions.md"
 	boxes held-out .mean_ms 'mean response time of a run, ms'
 	boxes paper .p99_ms 'p99 of a run on the ramp, ms'
 	q 'to_entries[] | .key as $p | .value | to_entries[] | select(.value != null) | "held.\($p).\(.key)\t" +

@@ -8,7 +8,9 @@
 
 progress=$models/$app_name/progress.json
 # In a quick run looks at checkpoints and judging are short as well.
-brief=${quick:+--set choose-traces=1 --set choose-seconds=100 --judge-traces 2 --judge-seconds 150}
+judge_traces=5 judge_s=600
+[ -z "$quick" ] || judge_traces=2 judge_s=150
+brief="--judge-traces $judge_traces --judge-seconds $judge_s ${quick:+--set choose-traces=1 --set choose-seconds=100}"
 # name: settings that differ from the base
 ablations="base
 reward-exponent-1:--set learn-exponent=1 --set exponent=1
@@ -90,6 +92,8 @@ draw() {
 	} >"$parts/ablations.md"
 	draw_runtime
 	fact learn.episodes "$episodes"
+	fact learn.traces "$judge_traces"
+	fact learn.seconds "$judge_s"
 	if [ -f "$progress" ]; then
 		q '.scores[] | [.episode, .reward, .cpu * 100, .memory * 100, .p99_ms] | join(" ")' -r "$progress" >"$work/fig4c.dat"
 		looks "$progress" >"$data/converged.json"

@@ -30,8 +30,8 @@ if [ -n "$quick" ]; then
 	rates="200 400 600 800" rate_s=30 episodes=4 sizes="40 400" scale_s=400
 	forecast_days=4 bench_speed=
 else
-	seeds=${SEEDS:-5} held_out_s=2100 trace_part=1 ramp_after=240
-	rates="100 200 300 400 500 600 700 800" rate_s=120 episodes=24 sizes="40 400 4000" scale_s=8000
+	seeds=${SEEDS:-5} held_out_s=${HELD_OUT_SECONDS:-1800} trace_part=1 ramp_after=240
+	rates="100 200 300 400 500 600 700 800" rate_s=120 episodes=16 sizes="40 400 4000" scale_s=8000
 	forecast_days=8 bench_speed=1
 fi
 mode=${quick:+quick}

@@ -14,7 +14,7 @@ plan() {
 	for n in $sizes; do
 		file=$data/services-$n.yaml
 		[ -s "$file" ] || "$bin/drpc-sim" generate --services "$n" >"$file"
-		piece "scale-run-$n" 1 "$bin/drpc-sim" evaluate --app "$file" --rate "$n@$((scale_s / n + 2))s" --json
+		piece "scale-run-$n" 1 "$bin/drpc-sim" evaluate --app "$file" --rate "$n@$((scale_s / n + 20))s" --json
 		piece "scale-train-$n" "$(weight "$n")" evaluation/train.sh "$work/train-$n" "$bin/drpc-sim" train \
 			--app "$file" --out "$work/train-$n" --episodes 4 --set random=4 --set warm=0 --set steps=12 \
 			--set batch=16 --set replay=256 --set choose-every=100 --set choose-traces=1 --set choose-seconds=20 \

@@ -92,6 +92,7 @@ ok "cpu.weight alone leaves the limits" $?
 # --- tune and compare ----------------------------------------------------------------------------
 run tune --app "$app" --models "$dir/models" --policies coscal --episodes 1 --seconds 20
 ok "tune" $?
+# shellcheck disable=SC2054 # the commas belong to one word
 compare=(compare --app "$app" --suite held-out --seeds 2 --seconds 12 --policies static,kuscal,teacher,coscal --models "$dir/models"
 	--results "$dir/results.jsonl" --json)
 run "${compare[@]}" && has $fields && [ "$(grep -c '"policy":' "$dir/out")" = 40 ]
