@@ -163,7 +163,7 @@ struct drpc_sim_result drpc_env_result(struct drpc_env *env)
 
 /* --- traces -------------------------------------------------------------------------------------- */
 
-#define PIECE_S 5.0 /* rates change so often */
+#define PIECE_S 1.0 /* rates change so often */
 
 void drpc_env_rates(const struct drpc_sim_app *app, double *ret_least, double *ret_most)
 {
@@ -238,7 +238,7 @@ int drpc_env_load_draw(const struct drpc_sim_app *app, uint64_t seed, double sec
 	config.seed = seed;
 	config.step_s = PIECE_S;
 	config.mean_rps = least * pow(0.8 * most / least, drpc_rng_uniform(&rng));
-	config.peak = 1.5 + 1.5 * drpc_rng_uniform(&rng);
+	config.peak = 1.5 + 3.5 * drpc_rng_uniform(&rng);
 	config.period_s = 300 * exp2(3 * drpc_rng_uniform(&rng));
 	config.burst_s = 20 + 60 * drpc_rng_uniform(&rng);
 	config.gap_s = 60 + 120 * drpc_rng_uniform(&rng);

@@ -191,8 +191,8 @@ static size_t learned_parameters(const void *self)
 
 const struct drpc_sim_policy drpc_sim_policy_teacher = {
 	.name = "teacher",
-	.help = "drpc's teacher alone, every second: model=FILE period= lag= cpu-step= memory-step= headroom= brownout= weight-only= forecast=",
-	.needs = {.period_ns = DRPC_NSEC_PER_SEC},
+	.help = "drpc's teacher alone, every half second: model=FILE period= lag= cpu-step= memory-step= headroom= brownout= weight-only= forecast=",
+	.needs = {.period_ns = DRPC_NSEC_PER_SEC / 2},
 	.create = teacher_create,
 	.decide = learned_decide,
 	.destroy = learned_destroy,
@@ -201,8 +201,8 @@ const struct drpc_sim_policy drpc_sim_policy_teacher = {
 
 const struct drpc_sim_policy drpc_sim_policy_drpc = {
 	.name = "drpc",
-	.help = "drpc's students, every second: model=FILE or FOLDER, and the same parameters",
-	.needs = {.period_ns = DRPC_NSEC_PER_SEC},
+	.help = "drpc's students, every half second: model=FILE or FOLDER, and the same parameters",
+	.needs = {.period_ns = DRPC_NSEC_PER_SEC / 2},
 	.create = students_create,
 	.decide = learned_decide,
 	.destroy = learned_destroy,
