@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fit/data.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -250,6 +251,7 @@ static void point_end(struct drpc_fit_data *d)
 		d->n_points--;
 		return;
 	}
+	assert(p->stats);
 	for (size_t i = 0; i < d->n_services; i++) {
 		if (p->stats[i].replica_s > 0.0)
 			p->stats[i].cpu_limit_cores /= p->stats[i].replica_s;

@@ -92,7 +92,9 @@ void drpc_fit_name(const char *deployment, char *room)
 		const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 		const bool digit = c >= '0' && c <= '9';
 
-		room[n] = letter || (n > 0 && (digit || c == '_' || c == '/')) ? c : '-';
+		room[n] = '-';
+		if (letter || (n > 0 && (digit || c == '_' || c == '/')))
+			room[n] = c;
 	}
 	if (n && room[0] == '-')
 		room[0] = 's';

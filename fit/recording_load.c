@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A recording as it is read: every figure is looked at, for a fit believes what it is given. */
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -88,6 +89,7 @@ static int take_container(struct loading *l, sqlite3_stmt *stmt)
 	const size_t at = l->out->n_containers++;
 	struct drpc_recording_container *c = &l->out->containers[at];
 
+	assert(l->ids); /* made before any container is read */
 	l->ids[at] = sqlite3_column_int64(stmt, 0);
 	c->id = copy_text(stmt, 1);
 	c->name = copy_text(stmt, 2);

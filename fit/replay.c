@@ -23,7 +23,7 @@ struct kept {
 
 static int keep(struct drpc_sim_app *app, struct kept *kept)
 {
-	kept->services = malloc(app->n_services * sizeof(*kept->services));
+	kept->services = calloc(app->n_services + 1, sizeof(*kept->services));
 	if (!kept->services)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < app->n_services; i++)

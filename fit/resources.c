@@ -11,6 +11,8 @@
 #define HUBER	    1.5 /* residuals beyond so many standard ones count less */
 #define LEAST_CPU   1e3 /* ns of a request; the simulator takes no 0 */
 #define RATE_SPREAD 1.4
+#define IDLE_SHARE \
+	0.1 /* of all CPU time; the simulator has no idle use, a little goes to requests */
 #define CALLS_RANGE 4.0 /* calls at the same time must differ by so many to tell what one needs */
 #define CERTAIN	    4.0 /* standard errors */
 #define CACHE_LEAST (4.0 * (double)DRPC_MIB)
@@ -131,6 +133,7 @@ double drpc_fit_demand_ns(const struct drpc_fit_service *s)
 static void fit_cpu(const struct drpc_fit_data *d, struct drpc_fit_service *s, double *room)
 {
 	double *x = room, *y = room + d->n_points, *w = room + 2 * d->n_points;
+	double sum = 0;
 	size_t n = 0;
 
 	for (size_t p = 0; p < d->n_points; p++) {
@@ -140,9 +143,12 @@ static void fit_cpu(const struct drpc_fit_data *d, struct drpc_fit_service *s, d
 			continue;
 		x[n] = drpc_fit_rate(&d->points[p], s->source);
 		y[n] = stat->cpu_s / d->points[p].seconds;
+		sum += y[n];
 		w[n++] = d->points[p].seconds;
 	}
 	s->cpu = drpc_fit_line(x, y, w, n, RATE_SPREAD);
+	if (s->cpu.intercept * (double)n < IDLE_SHARE * sum)
+		s->cpu = drpc_fit_line(x, y, w, n, INFINITY);
 }
 
 /* --- memory ------------------------------------------------------------------------------------- */

@@ -207,7 +207,7 @@ static void choose_length(struct search *s)
 /* Golden sections of [low, high]; the value stays where nothing in it is better. */
 static int line(struct search *s, double *value, double low, double high)
 {
-	double best = *value, best_at, x[2], f[2];
+	double best = *value, best_at, x[2] = {0}, f[2] = {INFINITY, INFINITY};
 	int err = try(s, &best_at);
 
 	x[0] = high - GOLDEN * (high - low);
@@ -246,7 +246,7 @@ static int line(struct search *s, double *value, double low, double high)
 /* A switch is thrown where that is clearly better. */
 static int flip(struct search *s, bool *value)
 {
-	double with, without;
+	double with = 0, without = 0;
 	int err = try(s, &without);
 
 	if (err)

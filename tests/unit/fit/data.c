@@ -158,7 +158,7 @@ Test(fit_data, what_never_stays_is_refused)
 
 	begin(&h);
 	for (int s = 1; s <= 20; s++)
-		second(&h, s, 50, 0.1 * (1 + s / 2));
+		second(&h, s, 50, 0.1 * (s & ~1));
 	drpc_log_set_level(DRPC_LOG_ERROR);
 	cr_expect_eq(drpc_fit_data_make(&h.recorded, "test", &d), -ENODATA);
 }
