@@ -174,9 +174,9 @@ static enum drpc_reject read_latency(const Drpc__Link__Latency *message,
 static enum drpc_reject read_record(const Drpc__Link__Experience *message,
 				    struct drpc_experience *x)
 {
-	if (strlen(message->deployment) >= sizeof(x->deployment))
+	/* A name that does not fit is none; it is not cut to one that does. */
+	if (!drpc_strcpy(x->deployment, sizeof(x->deployment), message->deployment))
 		return DRPC_REJECT_NAME;
-	strcpy(x->deployment, message->deployment); /* it fits: just looked at */
 	if (message->duration_usec > UINT64_MAX / DRPC_NSEC_PER_USEC)
 		return DRPC_REJECT_TIME;
 	x->realtime_ns = message->realtime_ns;

@@ -137,7 +137,7 @@ void drpc_link_token(const char *name, char *ret)
 {
 	static const char digits[] = "0123456789ABCDEF";
 
-	for (size_t i = 0; name[i] && i < DRPC_LINK_NAME_BYTES - 1; i++) {
+	for (size_t i = 0; i < DRPC_LINK_NAME_BYTES - 1 && name[i]; i++) {
 		const unsigned char c = (unsigned char)name[i];
 
 		if (isascii(c) && (isalnum(c) || c == '-' || c == '_')) {
@@ -190,7 +190,11 @@ static bool flags_ok(const struct drpc_experience *x)
 		return false;
 	if ((x->flags & DRPC_X_DONE) && (x->flags & DRPC_X_TRUNCATED))
 		return false;
-	return (x->flags & DRPC_X_GUARD) || memcmp(x->action, x->planned, sizeof(x->action)) == 0;
+	for (int i = 0; i < DRPC_OUT_COUNT; i++) {
+		if (x->action[i] != x->planned[i] && !(x->flags & DRPC_X_GUARD))
+			return false;
+	}
+	return true;
 }
 
 static bool latency_ok(const struct drpc_experience_latency *latency)

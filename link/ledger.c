@@ -284,8 +284,13 @@ static uint64_t missing_of(const struct ledger_epoch *e)
 	return e->newest > e->accepted ? e->newest - e->accepted : 0;
 }
 
-/* The window of an epoch; NULL for one from before those that are remembered. */
-static struct ledger_epoch *epoch_of(struct ledger_node *node, uint64_t epoch)
+/*
+ * The window of an epoch; NULL for one from before those that are remembered. The window of the one
+ * before the last is used again, and loses its name on the disk before its content: a machine that dies
+ * in between must not come back with a window that is empty under an old name.
+ */
+static struct ledger_epoch *epoch_of(struct drpc_ledger *ledger, struct ledger_node *node,
+				     uint64_t epoch)
 {
 	struct ledger_epoch *current = &node->epochs[node->current];
 	struct ledger_epoch *other = &node->epochs[!node->current];
@@ -296,6 +301,12 @@ static struct ledger_epoch *epoch_of(struct ledger_node *node, uint64_t epoch)
 		return epoch == other->epoch ? other : NULL;
 	if (current->epoch != 0) {
 		node->lost += missing_of(other);
+		if (other->epoch != 0) {
+			other->epoch = other->newest = other->accepted = 0;
+			ledger->changed = true;
+			if (drpc_ledger_sync(ledger) < 0)
+				return NULL;
+		}
 		memset(other, 0, sizeof(*other));
 		node->current = !node->current;
 		current = other;
@@ -304,26 +315,26 @@ static struct ledger_epoch *epoch_of(struct ledger_node *node, uint64_t epoch)
 	return current;
 }
 
-enum drpc_reject drpc_ledger_take(struct drpc_ledger *ledger, const char *name, uint64_t epoch,
+enum drpc_reject drpc_ledger_take(struct drpc_ledger *ledger, const char *node, uint64_t epoch,
 				  uint64_t first, size_t count)
 {
 	const uint64_t last = first + count - 1;
-	struct ledger_node *node;
+	struct ledger_node *at;
 	struct ledger_epoch *e;
 	enum drpc_reject verdict;
 
-	if (!drpc_link_name_ok(name))
+	if (!drpc_link_name_ok(node))
 		return DRPC_REJECT_NODE;
 	if (epoch == 0 || first == 0 || first > DRPC_SEQUENCE_MAX || count == 0 ||
 	    count > DRPC_BATCH_MAX_RECORDS)
 		return DRPC_REJECT_SEQUENCE;
-	node = node_of(ledger, name);
-	if (!node)
+	at = node_of(ledger, node);
+	if (!at)
 		return DRPC_REJECT_NODES;
 	/* Before a new epoch is begun for it: numbers of one that was never heard of start low. */
-	if (epoch > node->epochs[node->current].epoch && last > JUMP_MAX)
+	if (epoch > at->epochs[at->current].epoch && last > JUMP_MAX)
 		return DRPC_REJECT_SEQUENCE;
-	e = epoch_of(node, epoch);
+	e = epoch_of(ledger, at, epoch);
 	if (!e)
 		return DRPC_REJECT_EPOCH;
 	if (last > e->newest && last - e->newest > JUMP_MAX)
@@ -336,19 +347,19 @@ enum drpc_reject drpc_ledger_take(struct drpc_ledger *ledger, const char *name, 
 	return DRPC_REJECT_NONE;
 }
 
-bool drpc_ledger_forget(struct drpc_ledger *ledger, const char *name)
+bool drpc_ledger_forget(struct drpc_ledger *ledger, const char *node)
 {
-	const size_t slot = slot_of(ledger, name);
-	struct ledger_node *node;
+	const size_t slot = slot_of(ledger, node);
+	struct ledger_node *at;
 
 	if (!ledger->index[slot])
 		return false;
 	/* The last one takes its place. */
-	node = &ledger->nodes[ledger->index[slot] - 1];
+	at = &ledger->nodes[ledger->index[slot] - 1];
 	ledger->head->nodes--;
-	if (node != &ledger->nodes[ledger->head->nodes])
-		memcpy(node, &ledger->nodes[ledger->head->nodes], sizeof(*node));
-	memset(&ledger->nodes[ledger->head->nodes], 0, sizeof(*node));
+	if (at != &ledger->nodes[ledger->head->nodes])
+		memcpy(at, &ledger->nodes[ledger->head->nodes], sizeof(*at));
+	memset(&ledger->nodes[ledger->head->nodes], 0, sizeof(*at));
 	index_all(ledger);
 	ledger->changed = true;
 	return true;

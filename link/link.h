@@ -113,7 +113,8 @@ typedef int (*drpc_link_taker)(void *arg, const char *node, uint64_t sequence,
 /*
  * Waits for experience and hands it to `taker`, on this thread. Returns how many records it took, 0 after
  * `timeout_ms` without any (without a server too), or a negative errno: -EINVAL without a ledger; the
- * ledger's, where it cannot be written: then nothing was taken. One thread at a time.
+ * ledger's, where it cannot be synced: what was fetched is then lost, rather than taken twice. One thread
+ * at a time.
  */
 int drpc_link_receive(struct drpc_link *link, unsigned int timeout_ms, drpc_link_taker taker,
 		      void *arg);

@@ -62,7 +62,9 @@ struct nats_sender {
 	natsSubscription *answers;
 	uint64_t epoch, sequence; /* of the next record */
 	struct drpc_backlog backlog;
-	bool complained; /* that the server refuses */
+	bool complained;      /* that the server refuses */
+	bool ready;	      /* what the connection needs is there */
+	uint64_t ready_at_ns; /* the next attempt at that */
 	/* The batch that is being filled. */
 	unsigned char *batch;
 	size_t batch_bytes;

@@ -162,10 +162,6 @@ static void answered(struct nats_link *self, natsMsg *message)
 	/* Of an attempt before the last, whose answer was overdue. */
 	if (!entry)
 		return;
-	if (natsMsg_IsNoResponders(message)) {
-		refused(self, entry, "it has no such stream");
-		return;
-	}
 	text = strndup(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message));
 	answer = text ? json_tokener_parse(text) : NULL;
 	if (json_object_object_get_ex(answer, "error", &error)) {
@@ -181,20 +177,51 @@ static void answered(struct nats_link *self, natsMsg *message)
 	json_object_put(answer);
 }
 
+/* The library keeps the message that says so, so whose answer it is is not known: any one's will do. */
+static void no_stream(struct nats_link *self)
+{
+	struct drpc_backlog_entry *entry = self->sender.backlog.oldest;
+
+	while (entry && !entry->sent)
+		entry = entry->next;
+	if (entry)
+		refused(self, entry, "it has no stream for it");
+}
+
+/* The answer may be lost and the batch stored: sending it again finds out. */
+static void overdue(struct nats_link *self)
+{
+	struct nats_sender *s = &self->sender;
+	const char *why = NULL;
+
+	if (drpc_backlog_overdue(&s->backlog, drpc_now_ns()) == 0 || s->complained)
+		return;
+	natsConnection_GetLastError(s->side.nc, &why);
+	drpc_warn("link: the broker does not answer to experience, trying on: %s",
+		  why && *why ? why : "it says nothing");
+	s->complained = true;
+}
+
 static void take_answers(struct nats_link *self)
 {
 	struct nats_sender *s = &self->sender;
 	int64_t wait = s->backlog.in_flight ? ANSWER_MS : 0;
-	natsMsg *message;
+	natsMsg *message = NULL;
 
-	while (natsSubscription_NextMsg(&message, s->answers, wait) == NATS_OK) {
-		answered(self, message);
-		natsMsg_Destroy(message);
+	for (;;) {
+		const natsStatus status = natsSubscription_NextMsg(&message, s->answers, wait);
+
+		if (status == NATS_OK) {
+			answered(self, message);
+			natsMsg_Destroy(message);
+		} else if (status == NATS_NO_RESPONDERS) {
+			no_stream(self);
+		} else {
+			break;
+		}
 		wait = 0;
 	}
-	/* The answer may be lost and the batch stored: sending it again finds out. */
-	if (drpc_backlog_overdue(&s->backlog, drpc_now_ns()))
-		drpc_debug("link: answers of the broker's are overdue");
+	overdue(self);
 }
 
 /* --- policies and modes --------------------------------------------------------------------- */
@@ -268,48 +295,67 @@ static void publish_counters(struct nats_link *self, bool connected)
 }
 
 /* After a new connection: subscriptions are the library's to renew, what JetStream had is not. */
-static int renew(struct nats_link *self)
+static void renew(struct nats_link *self)
 {
 	struct nats_sender *s = &self->sender;
 	char subject[NATS_SUBJECT_BYTES + 2];
+	int err = 0;
 
-	drpc_backlog_again_all(&s->backlog);
-	s->watch_at_ns = 0;
-	if (s->answers && natsSubscription_IsValid(s->answers)) {
-		drpc_link_add(&self->link.counters.reconnects, 1);
-	} else {
+	if (s->answers && !natsSubscription_IsValid(s->answers)) {
 		natsSubscription_Destroy(s->answers);
 		s->answers = NULL;
-		snprintf(subject, sizeof(subject), "%s.*", s->inbox);
-		if (natsConnection_SubscribeSync(&s->answers, s->side.nc, subject) != NATS_OK)
-			return -ENOTCONN;
 	}
-	if (self->settings.create)
-		return drpc_nats_ensure_stream(&s->side);
-	return 0;
+	snprintf(subject, sizeof(subject), "%s.*", s->inbox);
+	if (!s->answers)
+		err = drpc_nats_errno(
+			natsConnection_SubscribeSync(&s->answers, s->side.nc, subject));
+	if (!err && self->settings.create)
+		err = drpc_nats_ensure_stream(&s->side);
+	s->ready = !err;
+	s->ready_at_ns = drpc_now_ns() + PAUSE_MIN_NS;
 }
 
-static bool turn(struct nats_link *self)
+/* Whether there is a connection, with all that it needs. */
+static bool connected(struct nats_link *self)
 {
 	struct nats_sender *s = &self->sender;
+	const bool before = s->answers != NULL;
 	int r;
 
-	take_from_queue(self);
 	if (s->side.nc && natsConnection_IsClosed(s->side.nc)) {
 		watch_end(s);
 		natsSubscription_Destroy(s->answers);
 		s->answers = NULL;
 	}
 	r = drpc_nats_side_check(&s->side);
-	if (r == 1)
-		r = renew(self);
-	if (r == 0 && s->answers) {
+	if (r < 0)
+		return false;
+	if (r == 1) {
+		drpc_link_add(&self->link.counters.reconnects, before);
+		drpc_backlog_again_all(&s->backlog);
+		s->watch_at_ns = s->ready_at_ns = 0;
+		s->ready = false;
+	}
+	if (!s->ready && drpc_now_ns() >= s->ready_at_ns)
+		renew(self);
+	return s->ready;
+}
+
+static bool turn(struct nats_link *self)
+{
+	bool is_connected;
+
+	take_from_queue(self);
+	is_connected = connected(self);
+	if (is_connected) {
 		send_all(self);
 		take_answers(self);
+		/* It may wait for the broker; the figures should not. */
+		publish_counters(self, true);
 		watch(self);
 	}
-	publish_counters(self, r == 0);
-	return r == 0;
+	publish_counters(self, is_connected);
+	return is_connected;
 }
 
 static void flush(struct nats_link *self)
@@ -331,9 +377,8 @@ static void *sender_main(void *arg)
 	struct nats_sender *s = &self->sender;
 
 	while (!atomic_load(&s->stop)) {
-		turn(self);
-		/* Answers are waited for in take_answers(). */
-		if (s->backlog.in_flight)
+		/* With a broker, answers are waited for in take_answers(). */
+		if (turn(self) && s->backlog.in_flight)
 			continue;
 		if (self->link.queue)
 			drpc_queue_wait(self->link.queue, IDLE_MS);

@@ -111,7 +111,7 @@ fuzz:  ## feed the parsers broken input for FUZZ_SECONDS=20 each [FUZZ_NAMES='â€
 	$(Q)tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_NAMES)
 
 # --- benchmarks and demo ------------------------------------------------------------------------
-BENCH ?= hist inference tick capture overhead student distil gru replay td3 pendulum sim
+BENCH ?= hist inference tick capture overhead student distil gru replay td3 pendulum sim link
 
 .PHONY: bench demo calibrate
 bench: deps-test programs  ## measure; prints {name, unit, value} lists [BENCH='hist tick â€¦']

@@ -10,7 +10,7 @@ command -v nats-server >/dev/null || {
 	exit 0
 }
 dir=$(mktemp -d /tmp/drpc-e2e-link.XXXXXX) || exit 1
-pids=() number=0
+pids=() number=0 first=0
 
 cleanup() {
 	local pid
@@ -173,6 +173,7 @@ run f agent --servers "$url" --prefix forged --node f --count 100
 wait "$pid"
 raw --subject forged.experience.f --text 'this is no protobuf'
 raw --subject forged.experience.f --text ''
+raw --subject forged.experience.f --node f --count 0
 raw --subject forged.experience.g --node f --epoch 9 --first 1 --count 10 # another node's
 raw --subject forged.experience.g --node g --epoch 7 --first 1 --count 10
 raw --subject forged.experience.g --node g --epoch 7 --first 1 --count 10  # replayed
@@ -186,7 +187,7 @@ sleep 0.6
 kill -TERM "$teacher_pid"
 wait "$teacher_pid"
 check "garbled and foreign messages are refused and counted" \
-	"$(figure forged rejected.format) == 1 && $(figure forged rejected.size) == 1 &&
+	"$(figure forged rejected.format) == 2 && $(figure forged rejected.size) == 1 &&
 	$(figure forged rejected.subject) == 1"
 check "replayed, overlapping and older ones too; out of order is none of these" \
 	"$(figure forged rejected.duplicate) == 2 && $(figure forged rejected.epoch) == 1 &&
@@ -195,6 +196,27 @@ check "of a node that lies what is possible counts" \
 	"$(figure forged rejected.reward) == 5 && $(grep -c '^h ' "$dir/forged.got") == 15 &&
 	$(figure forged rejected.sequence) == 1"
 check "and what others send is not touched by it" "$(grep -c '^f ' "$dir/forged.got") == 100"
+
+# --- a full disk --------------------------------------------------------------------------------
+# Room for the ledger's head and one node.
+mkdir "$dir/small"
+if unshare -m mount -t tmpfs -o size=28k drpc-link "$dir/small" 2>/dev/null; then
+	run small-maker teacher --create --servers "$url" --prefix small --ledger "$dir/small-maker.ledger" \
+		--out "$dir/small-maker.got" --consumer first --seconds 1
+	until_true 'grep -q "made stream" "$dir/small-maker.err"' 30
+	for node in m n m; do
+		raw --subject small.experience.$node --node $node --epoch 1 --first $((++first)) --count 1
+	done
+	unshare -m sh -c "mount -t tmpfs -o size=28k drpc-link '$dir/small' && exec '$peer' teacher --create \
+		--servers '$url' --prefix small --ledger '$dir/small/ledger' --out '$dir/small.got' --seconds 1" \
+		>"$dir/small.out" 2>"$dir/small.err"
+	check "a full disk under the ledger: no new node, and those that are known go on" \
+		"$(figure small rejected.nodes) == 1 && $(lines "$dir/small.got") == 2 &&
+		$(grep -c 'no room for node' "$dir/small.err") > 0"
+else
+	number=$((number + 1))
+	echo "ok $number - a full disk under the ledger # SKIP no mounts of its own"
+fi
 
 # --- a full stream, no stream -------------------------------------------------------------------
 run makes teacher --create --servers "$url" --prefix full --stream 100000 --out "$dir/makes.got" \
@@ -290,6 +312,7 @@ authorization { users: [
 	{ user: teacher }
 	{ user: node1, permissions: {
 		publish: [\"secure.experience.node1\", \"\$JS.API.STREAM.INFO.KV_secure_policies\",
+			\"\$JS.API.STREAM.NAMES\",
 			\"\$JS.API.CONSUMER.CREATE.KV_secure_policies\",
 			\"\$JS.API.CONSUMER.DELETE.KV_secure_policies.>\", \"\$JS.FC.KV_secure_policies.>\"]
 		subscribe: [\"_INBOX.node1.>\"] } }
@@ -326,7 +349,7 @@ check "mutual TLS with this node's certificate" \
 	"$(figure n1 sent_records) == 100 && $(grep -c '^node1 ' "$dir/secure.got") == 100"
 check "and with the permissions that the manual names, policies come" \
 	"$(grep -c '^policy shop/web 1 1 one$' "$dir/n1.out") == 1"
-check "a node cannot speak for another" "$(figure n2 sent_records) == 0 && $(figure n2 resent) > 0"
+check "a node cannot speak for another" "$(figure n2 sent_records) == 0 && $(figure n2 backlog_records) == 100"
 check "a certificate of another authority is refused" "$(figure n3 sent_records) == 0"
 check "a server of another authority is refused" "$(figure n4 sent_records) == 0"
 check "a server of another name is refused" "$(figure n5 sent_records) == 0"

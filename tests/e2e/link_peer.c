@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <nats/nats.h>
 #include <signal.h>
 #include <string.h>
@@ -117,8 +118,8 @@ static int run_agent(struct drpc_link *link, const struct options *o)
 			break;
 		usleep(1000);
 	}
-	printf("published %llu\nlongest_us %llu\n", (unsigned long long)sent,
-	       (unsigned long long)longest / 1000);
+	longest /= DRPC_NSEC_PER_USEC;
+	printf("published %" PRIu64 "\nlongest_us %" PRIu64 "\n", sent, longest);
 	return 0;
 }
 
@@ -151,8 +152,7 @@ static int run_teacher(struct drpc_link *link, const struct options *o)
 	for (size_t i = 0; i < drpc_ledger_count(o->link.ledger); i++) {
 		const struct drpc_ledger_node node = drpc_ledger_node(o->link.ledger, i);
 
-		printf("missing.%s %llu\n", node.name,
-		       (unsigned long long)(node.missing + node.lost));
+		printf("missing.%s %" PRIu64 "\n", node.name, node.missing + node.lost);
 	}
 	return 0;
 }
@@ -160,13 +160,14 @@ static int run_teacher(struct drpc_link *link, const struct options *o)
 static int run_announce(struct drpc_link *link, const struct options *o)
 {
 	const uint64_t end = drpc_now_ns() + o->seconds * DRPC_NSEC_PER_SEC;
+	const char *text = o->text ? o->text : "";
 	struct drpc_envelope e = {.kind = o->mode	? DRPC_ENVELOPE_MODE
 					  : o->rollback ? DRPC_ENVELOPE_ROLLBACK
 							: DRPC_ENVELOPE_POLICY,
 				  .serial = o->serial,
 				  .version = o->mode ? 0 : o->version,
-				  .payload = o->text,
-				  .payload_bytes = strlen(o->text)};
+				  .payload = text,
+				  .payload_bytes = strlen(text)};
 	_cleanup_free_ unsigned char *data = NULL;
 	struct drpc_signer *signer = NULL;
 	size_t bytes;
@@ -393,7 +394,7 @@ static int run(const char *what, struct options *o)
 int main(int argc, char **argv)
 {
 	struct options o = {
-		.nats = {.batch_ms = 50, .flush_ms = 3000}, .seconds = 20, .first = 1, .epoch = 1};
+		.nats = {.batch_ms = 50, .flush_ms = 300}, .seconds = 20, .first = 1, .epoch = 1};
 	const char *what = argc > 1 ? argv[1] : "";
 	int opt, err;
 

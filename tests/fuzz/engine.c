@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/runtime/clone.h"
 #include "agent/runtime/engine_parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -55,10 +56,28 @@ static void try_limits(const struct drpc_runtime_limits *present)
 		assert(update.memory_bytes == 0 || update.memory_swap_bytes != 0);
 }
 
+/* One more like it: whatever its parts are, the request is whole and its name can stand in a URL. */
+static void try_clone(const char *text, size_t len)
+{
+	const struct drpc_clone_spec spec = {.deployment = "shop/front", .number = 2};
+	char why[192] = "", name[DRPC_NAME_MAX];
+	struct drpc_clone clone = {0};
+	int r = drpc_clone_make(text, len, &spec, 4, &clone, why, sizeof(why));
+
+	check_text(why, sizeof(why));
+	if (r < 0)
+		return;
+	assert(drpc_clone_number(&clone, 3, name, sizeof(name)));
+	assert(strspn(name, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.-") ==
+	       strlen(name));
+	drpc_clone_clear(&clone);
+}
+
 static void try_container(const char *text, size_t len)
 {
 	struct drpc_runtime_container c;
 
+	try_clone(text, len);
 	if (drpc_engine_parse_container(text, len, &c) < 0)
 		return;
 	check_container(&c);
