@@ -58,11 +58,37 @@ static uint32_t added_replicas(const struct drpc_verdict *v)
 							 : 0;
 }
 
+static double margin_of(const struct sharing *s)
+{
+	return s->cpu ? s->params->cpu_margin : s->params->memory_margin;
+}
+
+static uint64_t use_of(const struct sharing *s, size_t i)
+{
+	return s->cpu ? s->requests[i].cpu_usage_mcpu : s->requests[i].mem_use_bytes;
+}
+
+static bool limited(const struct sharing *s, size_t i)
+{
+	const struct drpc_limits *limits = &s->requests[i].limits;
+
+	if (s->cpu)
+		return limits->cpu_quota_usec != DRPC_UNLIMITED;
+	return limits->mem_max_bytes != DRPC_UNLIMITED || limits->mem_high_bytes != DRPC_UNLIMITED;
+}
+
+/* A figure of a replica; where there is no limit, it is the use that counts and not the node. */
+static uint64_t of_replica(const struct sharing *s, size_t i, uint64_t figure)
+{
+	return limited(s, i) ? figure
+			     : DRPC_MIN(figure, drpc_guard_grown(use_of(s, i), margin_of(s)));
+}
+
 /* What the verdict asks for beyond what stands, on this node. */
 static wide raise_of(const struct sharing *s, size_t i)
 {
 	const uint64_t from = standing_of(s, i), to = *target_of(s, i);
-	wide raise = (wide)added_replicas(&s->verdicts[i]) * to;
+	wide raise = (wide)added_replicas(&s->verdicts[i]) * of_replica(s, i, to);
 
 	if (to > from)
 		raise += (wide)(to - from) * s->requests[i].local_replicas;
@@ -73,16 +99,14 @@ static wide raise_of(const struct sharing *s, size_t i)
 static wide held_by(const struct sharing *s, size_t i, enum rank rank)
 {
 	const struct drpc_guard_request *request = &s->requests[i];
-	const uint64_t use = s->cpu ? request->cpu_usage_mcpu : request->mem_use_bytes;
-	const double margin = s->cpu ? s->params->cpu_margin : s->params->memory_margin;
 	const enum rank own = rank_of(s, i);
 	const wide raise = raise_of(s, i);
-	uint64_t each = DRPC_MIN(standing_of(s, i), drpc_guard_grown(use, margin));
+	uint64_t each = DRPC_MIN(standing_of(s, i), drpc_guard_grown(use_of(s, i), margin_of(s)));
 
 	if (raise && own < rank)
-		return (wide)standing_of(s, i) * request->local_replicas + raise;
+		return (wide)of_replica(s, i, standing_of(s, i)) * request->local_replicas + raise;
 	if (raise && own == rank)
-		return (wide)standing_of(s, i) * request->local_replicas;
+		return (wide)of_replica(s, i, standing_of(s, i)) * request->local_replicas;
 	if (s->cpu && own > rank && (rank == RANK_ACT_TROUBLE || rank == RANK_RECOMMEND_TROUBLE))
 		each = DRPC_MIN(each, request->policy->min_cpu_mcpu);
 	return (wide)each * request->local_replicas;

@@ -30,9 +30,9 @@ same() { # NAME GOT WANTED
 		printf 'not ok %d - %s\n  # got:    %s\n  # wanted: %s\n' "$number" "$1" "$2" "$3"
 	fi
 }
+own=(podman --root "$dir/root" --runroot "$dir/run" --cgroup-manager cgroupfs --runtime runc --storage-driver vfs)
 podman() {
-	command podman --root "$dir/root" --runroot "$dir/run" --cgroup-manager cgroupfs --runtime runc \
-		--storage-driver vfs "$@" 9>&-
+	command "${own[@]}" "$@" 9>&-
 }
 leave() {
 	podman rm -af >/dev/null 2>&1
@@ -62,7 +62,7 @@ podman run -d --name shop_front_1 --network none --stop-signal KILL --ulimit nof
 	--ulimit nproc=1000:1000 -l com.docker.compose.project=shop -l com.docker.compose.service=front \
 	-l com.docker.compose.container-number=1 drpc-e2e /bin/sleep 600 >/dev/null 2>"$dir/log" ||
 	skip_all "podman cannot run a container here: $(tail -n 1 "$dir/log")"
-podman system service --time 0 "unix://$dir/s" >"$dir/service" 2>&1 &
+"${own[@]}" system service --time 0 "unix://$dir/s" >"$dir/service" 2>&1 9>&- &
 service=$!
 for _ in $(seq 50); do
 	curl -sf --unix-socket "$dir/s" http://engine/_ping >/dev/null && break

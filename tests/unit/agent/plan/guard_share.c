@@ -183,6 +183,25 @@ Test(guard_share, a_replica_counts_whole)
 	cr_expect_eq(v[0].replicas, 2, "%s", v[0].reason);
 }
 
+Test(guard_share, a_replica_without_limits_counts_as_it_is_used)
+{
+	for (int i = 0; i < COUNT; i++) {
+		raw[i][DRPC_OUT_CPU] = 0;
+		raw[i][DRPC_OUT_REPLICAS] = i == 0;
+	}
+	request[0].limits.cpu_quota_usec = DRPC_UNLIMITED;
+	request[0].limits.mem_max_bytes = request[0].limits.mem_high_bytes = DRPC_UNLIMITED;
+	request[0].cpu_usage_mcpu = 300;
+	request[0].mem_use_bytes = 100 << 20;
+	judge();
+	cr_expect_eq(v[0].replicas, 2, "%s", v[0].reason);
+	/* All of the node is in use. */
+	node.other_cpu_mcpu = node.cpu_mcpu;
+	judge();
+	cr_expect_eq(v[0].replicas, 1);
+	cr_expect_not_null(strstr(v[0].reason, "scale-out refused"), "%s", v[0].reason);
+}
+
 Test(guard_share, replicas_on_the_node_count_each)
 {
 	request[0].replicas = 5;
