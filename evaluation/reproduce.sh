@@ -66,7 +66,16 @@ plan_all() { # WHAT
 }
 
 # Children end with this script; what they had not finished is begun again the next time.
-trap 'trap - INT TERM EXIT; kill $(jobs -p) 2>/dev/null; exit 130' INT TERM
+stop() {
+	local children
+	trap '' INT TERM
+	children=$(jobs -p)
+	# The programs below the pieces' shells first.
+	for child in $children; do pkill -TERM -P "$child"; done
+	kill $children
+	exit 130
+} 2>/dev/null
+trap stop INT TERM
 
 begin=$SECONDS
 rm -f "$work/wanted" "$work/failed" "$work/facts"
