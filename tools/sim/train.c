@@ -416,7 +416,7 @@ int sim_train(int argc, char **argv)
 		{"profile", 'p', "paper|node", 0, "what they are shown (default paper)", 0},
 		{"trace", 't', "FILE", 0,
 		 "windows of it, one rate a line and second, instead of generated traces", 0},
-		{"episodes", KEY_EPISODES, "N", 0, "default 300", 0},
+		{"episodes", KEY_EPISODES, "N", 0, "default 112", 0},
 		{"seed", 's', "N", 0, "default 1", 0},
 		{"out", 'o', "FOLDER", 0, "for checkpoints, teacher and students", 0},
 		{"resume", KEY_RESUME, NULL, 0, "go on from the folder's last checkpoint", 0},
@@ -435,7 +435,7 @@ int sim_train(int argc, char **argv)
 		.help_filter = filter,
 	};
 	struct arguments a = {.kind = DRPC_TD3_POOLED,
-			      .episodes = 300,
+			      .episodes = 112,
 			      .seed = 1,
 			      .jobs = (unsigned long)sysconf(_SC_NPROCESSORS_ONLN),
 			      .judge_traces = 10,
