@@ -61,9 +61,12 @@ table() {
 		}
 		{
 			printf "%-8s %6.3f %6.1f | %s | %s | %s | %s |%s\n", $1, $2, $3, figure("p50", $7, $8), figure("p99", $9, $10),
-				figure("throttled", 100 * $11, 100 * $12), figure("cpu", $13, $14), $4 ? sprintf(" %.1f %.1f", $5, $6) : ""
+				figure("throttled", 100 * $11, 100 * $12), figure("cpu", $13, $14), ($4 ? sprintf(" %.1f %.1f", $5, $6) : "")
 		}
-		END { for (n in all) print n, within[n], all[n] >count }'
+		END {
+			n = split("p50 p99 throttled cpu", names, " ")
+			for (i = 1; i <= n; i++) print names[i], within[names[i]], all[names[i]] >count
+		}'
 }
 
 # The same as JSON.
@@ -71,11 +74,11 @@ json() {
 	awk -v scenario="$1" '
 		function pair(name, measured, simulated) {
 			return sprintf("\"%s\":{\"measured\":%.6g,\"simulated\":%.6g,\"difference\":%s}", name, measured, simulated,
-				measured > 0 ? sprintf("%.4f", simulated / measured - 1) : "null")
+				(measured > 0 ? sprintf("%.4f", simulated / measured - 1) : "null"))
 		}
 		BEGIN { printf "{\"scenario\":\"%s\",\"points\":[", scenario }
 		{
-			printf "%s\n{\"service\":\"%s\",\"limit_cores\":%s,\"rps\":%s,%s,%s,%s,%s}", NR > 1 ? "," : "", $1, $2, $3,
+			printf "%s\n{\"service\":\"%s\",\"limit_cores\":%s,\"rps\":%s,%s,%s,%s,%s}", (NR > 1 ? "," : ""), $1, $2, $3,
 				pair("p50_ms", $7, $8), pair("p99_ms", $9, $10), pair("throttled_share", $11, $12),
 				pair("cpu_cores", $13, $14)
 		}
@@ -89,7 +92,7 @@ for scenario in alone chain; do
 	fi
 	"$bin/drpc-sim" fit --recording "$out/$scenario.fit.db" --out "$out/$scenario.yaml" >"$out/$scenario.fit" || exit
 	judge $scenario >"$out/$scenario.figures" || exit
-	echo "$scenario: fitted to $(grep -c . "$out/$scenario.fit") lines of $out/$scenario.fit; points not used for it:"
+	echo "$scenario: fitted ($out/$scenario.yaml); limits and rates that were not used for it:"
 	table $scenario <"$out/$scenario.figures"
 	json $scenario <"$out/$scenario.figures" >"$out/$scenario.json"
 	while read -r name good all; do
