@@ -248,8 +248,10 @@ static bool items_fit(struct drpc_scale *scale, size_t count)
 {
 	void *p;
 
-	if (count <= scale->item_count)
+	if (count == 0)
 		return true;
+	if (count <= scale->item_count)
+		return scale->items != NULL;
 	p = reallocarray(scale->items, count, sizeof(*scale->items));
 	if (!p)
 		return false;
@@ -281,6 +283,8 @@ static void judge_brownout(struct drpc_agent *agent, struct drpc_deployment *con
 			.paused = requests[i].paused,
 			.blocked = requests[i].replicas_blocked != NULL,
 			.p99_over_slo = requests[i].observation->features[DRPC_F_P99_SLO],
+			.cpu_pressure = requests[i].observation->features[DRPC_F_CPU_PRESSURE],
+			.lost = control->observed.view.error_rate,
 			.replicas = requests[i].replicas,
 			.use_mcpu = use_of(control),
 		};

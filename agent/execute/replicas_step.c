@@ -355,6 +355,8 @@ void replicas_step_tick(struct replicas_group *g, uint64_t now_ns)
 		ready_tick(g, now_ns);
 	else if (g->phase == PHASE_DRAIN)
 		drain_tick(g, now_ns);
+	else if (g->phase == PHASE_ACT && g->outstanding == 0)
+		step_ended(g); /* there was no memory for the call */
 }
 
 /* --- beginning -------------------------------------------------------------------------------- */

@@ -6,6 +6,9 @@
 
 /* Who uses less than this part of the node frees nothing by leaving. */
 #define WORTH	     50
+/* Where clients give up there is no latency to see: so many of them, and so long a wait for a CPU. */
+#define LOST	     0.05
+#define PRESSURE     0.25F
 /* Whoever had to leave again so soon after it returned waits twice as long, at most 2^4 times. */
 #define RELAPSE_NS   (600 * DRPC_NSEC_PER_SEC)
 #define RELAPSES_MAX 4U
@@ -63,11 +66,17 @@ static bool lasted(uint64_t then_ns, uint64_t least_ns, uint64_t now_ns)
 	return then_ns && drpc_guard_since(now_ns, then_ns) >= least_ns;
 }
 
+static bool misses(const struct drpc_brownout_item *item)
+{
+	return item->p99_over_slo > 1 || (item->policy->slo_p99_ns > 0 && item->lost >= LOST &&
+					  item->cpu_pressure >= PRESSURE);
+}
+
 /* One that others need misses its objective. An optional one does not: it would be next to leave. */
 static bool anybody_misses(const struct drpc_brownout_item *items, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (acts(&items[i]) && !optional(&items[i]) && items[i].p99_over_slo > 1)
+		if (acts(&items[i]) && !optional(&items[i]) && misses(&items[i]))
 			return true;
 	}
 	return false;
@@ -122,13 +131,13 @@ void drpc_brownout_judge(const struct drpc_guard_params *params, uint64_t node_m
 			 struct drpc_brownout *node, struct drpc_brownout_item *items, size_t count,
 			 uint64_t now_ns)
 {
-	const bool misses = anybody_misses(items, count);
+	const bool missed = anybody_misses(items, count);
 	size_t who;
 
 	for (size_t i = 0; i < count; i++)
 		items[i].act = false;
-	since(&node->short_since_ns, misses && busy >= params->brownout_busy, now_ns);
-	since(&node->room_since_ns, !misses && busy >= 0 && busy < params->brownout_busy, now_ns);
+	since(&node->short_since_ns, missed && busy >= params->brownout_busy, now_ns);
+	since(&node->room_since_ns, !missed && busy >= 0 && busy < params->brownout_busy, now_ns);
 	if (lasted(node->short_since_ns, params->brownout_after_ns, now_ns)) {
 		who = who_leaves(items, count, node_mcpu);
 		if (who == count)

@@ -32,7 +32,8 @@ struct drpc_brownout_item {
 	struct drpc_brownout_state *state;
 	bool paused;
 	bool blocked; /* its replicas cannot change now */
-	float p99_over_slo;
+	float p99_over_slo, cpu_pressure;
+	double lost; /* share of the requests that ended without an answer */
 	uint32_t replicas;
 	uint64_t use_mcpu; /* of all replicas */
 	/* Out: to go to `to` replicas now; at 0 without `act`: to stay there. */

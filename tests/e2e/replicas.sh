@@ -127,6 +127,10 @@ same "the original was never touched" "$(docker inspect -f '{{.Id}} {{.State.Sta
 same "nothing of the copies is left" "$(docker ps -aq --filter label=io.drpc.clone | wc -l)" 0
 holds "explain tells of replicas and why" "$(drpc explain drpc-e2e-r/shop --applied -n 64)" 'replicas 1 → 2'
 
+holds "recommend says what it needs, as a line for the engine" "$(drpc recommend --format docker drpc-e2e-r/shop)" \
+	"docker update --cpus [0-9.]+ --memory [0-9]+m --memory-swap [0-9]+m 'drpc-e2e-r-shop-1'"
+holds "and as a table, with the risk" "$(drpc recommend)" 'drpc-e2e-r/shop .*high .*too short to trust'
+
 # --- brownout -------------------------------------------------------------------------------------
 # Both processors are wanted by more than there is; the ads are what the shop can do without.
 cpus=$(nproc)
@@ -142,13 +146,18 @@ ads_pid=$load_pid
 load till --rate $((75 * cpus)) -d 9s -c 16 "http://$till:8080/"
 till_pid=$load_pid
 eventually 10 runs ads 0
-check "an overloaded node: what can be done without leaves" "$? == 0"
+check "an overloaded node: what can be done without leaves" "$? == 0" || {
+	drpc explain drpc-e2e-r/till -n 3
+	drpc explain drpc-e2e-r/ads -n 3
+	drpc ls
+} | sed 's/^/  # /'
 holds "it is stopped, not removed" "$(docker ps -a --format '{{.Names}} {{.Status}}')" 'drpc-e2e-r-ads-1 Exited'
 away() {
 	[[ $(api /v1/status) == *brownout* ]]
 }
 eventually 2 away
 check "and status tells of it" "$? == 0"
+holds "so does ls" "$(drpc ls)" 'drpc-e2e-r/ads: 0 replicas'
 wait "$till_pid"
 kill "$ads_pid" 2>/dev/null
 nap 0.5

@@ -94,6 +94,19 @@ Test(brownout, nobody_leaves_without_need)
 	cr_expect_eq(after(10), COUNT, "what can be done without does not drive others out");
 }
 
+Test(brownout, clients_that_give_up_count)
+{
+	items[FRONT].p99_over_slo = 0;
+	items[FRONT].lost = 0.5;
+	items[FRONT].cpu_pressure = 0.9F;
+	policy[FRONT].slo_p99_ns = SEC;
+	after(0);
+	cr_expect_eq(after(2), ADS);
+	items[FRONT].cpu_pressure = 0;
+	cr_expect_eq(after(2), COUNT, "they give up for another reason");
+	cr_expect_eq(after(2), COUNT);
+}
+
 Test(brownout, who_may_not_leave)
 {
 	after(0);
