@@ -90,6 +90,21 @@ int drpc_link_published(struct drpc_link *link, const char *name, bool mode,
 	return link->ops->published(link, name, mode, ret);
 }
 
+int drpc_link_lease(struct drpc_link *link, const char *holder, uint64_t *ret_until_ns)
+{
+	if (!drpc_link_name_ok(holder))
+		return drpc_err(-EINVAL, "link: '%.64s' cannot be a teacher's name", holder);
+	if (link->ops->lease)
+		return link->ops->lease(link, holder, ret_until_ns);
+	*ret_until_ns = UINT64_MAX;
+	return 0;
+}
+
+int drpc_link_release(struct drpc_link *link)
+{
+	return link->ops->release ? link->ops->release(link) : 0;
+}
+
 int drpc_link_offer(struct drpc_link *link, const void *data, size_t bytes)
 {
 	struct drpc_store_stats stats;

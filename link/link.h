@@ -67,6 +67,7 @@ struct drpc_link_nats_config {
 	const char *ca_file, *certificate_file, *key_file;
 	const char *server_name;      /* in its certificate; NULL: the host in `servers` */
 	const char *credentials_file; /* a NATS credentials file, or an NKey seed */
+	unsigned int lease_ms; /* a teacher that is silent for so long has lost it; 0: 15000 */
 	/* The teacher makes stream, bucket and consumer where they are missing. */
 	bool create;
 	int64_t stream_bytes; /* the oldest are discarded beyond; 0: 1 GiB */
@@ -134,6 +135,18 @@ int drpc_link_announce(struct drpc_link *link, const void *data, size_t bytes);
  */
 int drpc_link_published(struct drpc_link *link, const char *name, bool mode,
 			struct drpc_envelope *ret);
+
+/*
+ * Takes the lease of the teacher that works, or renews it: 0 and until when (CLOCK_MONOTONIC) it is held;
+ * -EBUSY where another one has it, -ENOTCONN, -ETIMEDOUT: an earlier answer still stands until its time.
+ * Ask every third of the time. `holder` names this teacher, and is its own again after a restart.
+ * Within a process it is always held. A teacher that goes on without it still cannot publish something
+ * older, see drpc_link_announce(). Silent. Same thread as receive.
+ */
+int drpc_link_lease(struct drpc_link *link, const char *holder, uint64_t *ret_until_ns);
+
+/* Gives it back, so that another one need not wait. */
+int drpc_link_release(struct drpc_link *link);
 
 /* Any thread. */
 void drpc_link_stats(const struct drpc_link *link, struct drpc_link_stats *ret);

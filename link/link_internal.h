@@ -25,6 +25,9 @@ struct drpc_link_ops {
 			const struct drpc_envelope *e);
 	int (*published)(struct drpc_link *link, const char *name, bool mode,
 			 struct drpc_envelope *ret);
+	/* NULL: it is always held. */
+	int (*lease)(struct drpc_link *link, const char *holder, uint64_t *ret_until_ns);
+	int (*release)(struct drpc_link *link);
 };
 
 /* The first member of every implementation. */

@@ -21,6 +21,8 @@ static const struct drpc_link_ops nats_ops = {
 	.receive = drpc_nats_receive,
 	.announce = drpc_nats_announce,
 	.published = drpc_nats_published,
+	.lease = drpc_nats_lease,
+	.release = drpc_nats_release,
 };
 
 int drpc_link_nats_new(const struct drpc_link_config *config,

@@ -94,6 +94,7 @@ static int init_names(struct nats_names *names, const struct drpc_link_nats_conf
 	snprintf(names->subjects, sizeof(names->subjects), "%s.experience.*", prefix);
 	snprintf(names->stream, sizeof(names->stream), "%s_experience", prefix);
 	snprintf(names->bucket, sizeof(names->bucket), "%s_policies", prefix);
+	snprintf(names->lease, sizeof(names->lease), "%s_lease", prefix);
 	snprintf(names->consumer, sizeof(names->consumer), "%s", consumer);
 	return 0;
 }
@@ -213,6 +214,7 @@ int drpc_nats_settings_init(struct nats_settings *settings,
 {
 	const uint64_t batch_ms = config->batch_ms ? config->batch_ms : 1000;
 	const uint64_t flush_ms = config->flush_ms ? config->flush_ms : 1000;
+	const uint64_t lease_ms = config->lease_ms ? config->lease_ms : 15000;
 	int err;
 
 	if (config->batch_records > DRPC_BATCH_MAX_RECORDS)
@@ -227,6 +229,7 @@ int drpc_nats_settings_init(struct nats_settings *settings,
 		.batch_records = config->batch_records ? config->batch_records : BATCH_RECORDS,
 		.batch_ns = batch_ms * DRPC_NSEC_PER_MSEC,
 		.flush_ns = flush_ms * DRPC_NSEC_PER_MSEC,
+		.lease_ns = lease_ms * DRPC_NSEC_PER_MSEC,
 	};
 	err = init_names(&settings->names, config);
 	if (err)

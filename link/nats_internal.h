@@ -27,6 +27,7 @@ struct nats_names {
 	char stream[NATS_NAME_BYTES];	   /* "drpc_experience" */
 	char bucket[NATS_NAME_BYTES];	   /* "drpc_policies" */
 	char consumer[NATS_NAME_BYTES];	   /* "teacher" */
+	char lease[NATS_NAME_BYTES];	   /* "drpc_lease" */
 };
 
 struct nats_settings {
@@ -37,7 +38,7 @@ struct nats_settings {
 	int replicas;
 	size_t backlog_bytes;
 	uint32_t batch_records;
-	uint64_t batch_ns, flush_ns;
+	uint64_t batch_ns, flush_ns, lease_ns;
 };
 
 /* One side's connection. */
@@ -82,6 +83,8 @@ struct nats_receiver {
 	struct nats_side side;
 	natsSubscription *messages;
 	kvStore *kv;
+	kvStore *lease;
+	uint64_t lease_revision; /* that is ours; 0: none */
 	uint64_t retry_at_ns;
 	struct drpc_batch_reader *reader;
 	struct nats_group *group;
@@ -144,4 +147,11 @@ int drpc_nats_announce(struct drpc_link *link, const void *data, size_t bytes,
 		       const struct drpc_envelope *e);
 int drpc_nats_published(struct drpc_link *link, const char *name, bool mode,
 			struct drpc_envelope *ret);
+/* The connection, and what belongs to it. 0, 1 where it is a new one, or -ENOTCONN. */
+int drpc_nats_receiver_check(struct nats_link *self);
 void drpc_nats_receiver_done(struct nats_receiver *receiver);
+
+/* --- nats_lease.c --------------------------------------------------------------------------- */
+
+int drpc_nats_lease(struct drpc_link *link, const char *holder, uint64_t *ret_until_ns);
+int drpc_nats_release(struct drpc_link *link);

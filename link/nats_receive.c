@@ -48,11 +48,11 @@ static void end_all(struct nats_receiver *r)
 {
 	end_messages(r);
 	kvStore_Destroy(r->kv);
-	r->kv = NULL;
+	kvStore_Destroy(r->lease);
+	r->kv = r->lease = NULL;
 }
 
-/* The connection, and a bucket that belongs to it. 0 or -ENOTCONN; 1 where it is a new one. */
-static int check_side(struct nats_link *self)
+int drpc_nats_receiver_check(struct nats_link *self)
 {
 	struct nats_receiver *r = &self->receiver;
 	int status;
@@ -236,7 +236,7 @@ int drpc_nats_receive(struct drpc_link *link, unsigned int timeout_ms, drpc_link
 	n = prepare(r);
 	if (n)
 		return n;
-	while (check_side(self) < 0 || subscribe(self) < 0) {
+	while (drpc_nats_receiver_check(self) < 0 || subscribe(self) < 0) {
 		if (drpc_now_ns() >= end)
 			return 0;
 		pause_ms(timeout_ms);
@@ -262,7 +262,7 @@ static int bucket(struct nats_link *self)
 {
 	struct nats_receiver *r = &self->receiver;
 
-	if (check_side(self) < 0)
+	if (drpc_nats_receiver_check(self) < 0)
 		return -ENOTCONN;
 	return r->kv ? 0 : drpc_nats_open_bucket(&r->side, &r->kv);
 }

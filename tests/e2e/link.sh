@@ -290,6 +290,32 @@ wait "$pid"
 check "without a broker an agent begins with what it had" \
 	"$(grep -c -e '^policy shop/web 5 8 eight$' -e '^mode shop/web 1 1 0.25$' "$dir/again.out") == 2"
 
+# --- two teachers -------------------------------------------------------------------------------
+server ""
+run first lease --create --servers "$url" --name first
+first_pid=$pid
+until_true 'grep -qx held "$dir/first.out"' 50
+run second lease --create --servers "$url" --name second
+second_pid=$pid
+sleep 0.4
+second_early=$(grep -c held "$dir/second.out")
+kill -KILL "$first_pid"
+wait "$first_pid" 2>/dev/null
+until_true 'grep -qx held "$dir/second.out"' 60
+run third lease --create --servers "$url" --name third --seconds 5
+third_pid=$pid
+sleep 0.3
+third_early=$(grep -c held "$dir/third.out")
+kill -TERM "$second_pid"
+wait "$second_pid"
+until_true 'grep -qx held "$dir/third.out"' 10
+check "one teacher at a time: another waits, and takes over from one that is killed" \
+	"$second_early == 0 && $(grep -c held "$dir/second.out") == 1 && $(grep -c lost "$dir/first.out") == 0"
+check "one that ends gives way at once" "$third_early == 0 && $(grep -c held "$dir/third.out") == 1"
+kill -TERM "$third_pid"
+wait "$third_pid"
+server_end
+
 # --- who may what -------------------------------------------------------------------------------
 # certificate AUTHORITY NAME: NAME.pem, NAME.key
 authority() {

@@ -157,6 +157,24 @@ static int run_teacher(struct drpc_link *link, const struct options *o)
 	return 0;
 }
 
+/* Tries to hold the lease, and tells when it begins and ceases to. */
+static int run_lease(struct drpc_link *link, const struct options *o)
+{
+	const uint64_t end = drpc_now_ns() + o->seconds * DRPC_NSEC_PER_SEC;
+	uint64_t until = 0;
+	bool held = false;
+
+	while (!ended && drpc_now_ns() < end) {
+		drpc_link_lease(link, o->name, &until);
+		if (held != (drpc_now_ns() < until))
+			printf("%s\n", held ? "lost" : "held");
+		held = drpc_now_ns() < until;
+		usleep(100000);
+	}
+	/* With SIGTERM it is given back. */
+	return ended ? drpc_link_release(link) : 0;
+}
+
 static int run_announce(struct drpc_link *link, const struct options *o)
 {
 	const uint64_t end = drpc_now_ns() + o->seconds * DRPC_NSEC_PER_SEC;
@@ -381,6 +399,7 @@ static int run(const char *what, struct options *o)
 	if (!err) {
 		err = strcmp(what, "agent") == 0     ? run_agent(link, o)
 		      : strcmp(what, "teacher") == 0 ? run_teacher(link, o)
+		      : strcmp(what, "lease") == 0   ? run_lease(link, o)
 						     : run_announce(link, o);
 		print_stats(link);
 	}
@@ -393,8 +412,10 @@ static int run(const char *what, struct options *o)
 
 int main(int argc, char **argv)
 {
-	struct options o = {
-		.nats = {.batch_ms = 50, .flush_ms = 300}, .seconds = 20, .first = 1, .epoch = 1};
+	struct options o = {.nats = {.batch_ms = 50, .flush_ms = 300, .lease_ms = 1500},
+			    .seconds = 20,
+			    .first = 1,
+			    .epoch = 1};
 	const char *what = argc > 1 ? argv[1] : "";
 	int opt, err;
 

@@ -143,6 +143,16 @@ Test(inprocess, policies)
 	cr_assert_eq(stats.store.older, 1);
 }
 
+Test(inprocess, the_lease_is_always_held)
+{
+	uint64_t until = 0;
+
+	cr_assert_eq(drpc_link_lease(self, "here", &until), 0);
+	cr_assert_gt(until, drpc_now_ns());
+	cr_assert_eq(drpc_link_lease(self, "", &until), -EINVAL);
+	cr_assert_eq(drpc_link_release(self), 0);
+}
+
 Test(inprocess, settings_that_cannot_work)
 {
 	const struct drpc_link_config bad = {.node = "a\nb"}, none = {0};
