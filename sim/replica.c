@@ -112,7 +112,7 @@ static void fit_memory(struct drpc_sim *sim, struct sim_replica *r)
 	const struct drpc_sim_service *spec = s->spec;
 	const double room = s->memory_limit * (1.0 - s->memory_anomaly) - spec->memory_base_bytes;
 	const double most =
-		spec->holds_worker ? spec->workers : INFINITY; /* calls that hold memory */
+		spec->holds_worker ? (double)spec->workers : INFINITY; /* calls that hold memory */
 	const double calls =
 		spec->memory_per_call_bytes > 0.0 ? most * spec->memory_per_call_bytes : 0.0;
 
