@@ -276,17 +276,20 @@ static void judge_brownout(struct drpc_agent *agent, struct drpc_deployment *con
 		return;
 	for (size_t i = 0; i < count; i++) {
 		struct drpc_control *control = deployments[i]->control;
+		const float *f = requests[i].observation->features;
+		const double lost = control->observed.view.error_rate;
+		const uint64_t use_mcpu = use_of(control);
 
 		scale->items[i] = (struct drpc_brownout_item){
 			.policy = requests[i].policy,
 			.state = &control->scaling.away,
 			.paused = requests[i].paused,
 			.blocked = requests[i].replicas_blocked != NULL,
-			.p99_over_slo = requests[i].observation->features[DRPC_F_P99_SLO],
-			.cpu_pressure = requests[i].observation->features[DRPC_F_CPU_PRESSURE],
-			.lost = control->observed.view.error_rate,
+			.p99_over_slo = f[DRPC_F_P99_SLO],
+			.cpu_pressure = f[DRPC_F_CPU_PRESSURE],
+			.lost = lost,
 			.replicas = requests[i].replicas,
-			.use_mcpu = use_of(control),
+			.use_mcpu = use_mcpu,
 		};
 	}
 	drpc_brownout_judge(&agent->config.guard, agent->config.node_mcpu, scale->busy,
