@@ -6,7 +6,7 @@
 #include "sim/sim.h"
 
 #define SIM_NONE	   UINT32_MAX
-#define SIM_PERIOD_NS	   100000000ULL /* of CFS bandwidth control */
+#define SIM_PERIOD_NS	   100000000ULL		    /* of CFS bandwidth control */
 #define SIM_FINE_BUCKETS   DRPC_SIM_LATENCY_BUCKETS /* 64 an octave */
 #define SIM_HANDLE_ARRIVAL 0
 #define SIM_ANOMALIES	   64 /* at the same time */
