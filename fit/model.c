@@ -87,7 +87,7 @@ void drpc_fit_name(const char *deployment, char *room)
 {
 	size_t n = 0;
 
-	for (; deployment[n] && n < DRPC_FIT_NAME_MAX; n++) {
+	for (; n < DRPC_FIT_NAME_MAX && deployment[n]; n++) {
 		const char c = deployment[n];
 		const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 		const bool digit = c >= '0' && c <= '9';

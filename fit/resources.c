@@ -251,10 +251,11 @@ int drpc_fit_resources(const struct drpc_fit_data *data, struct drpc_fit_model *
 	const size_t samples = data->recorded->n_samples + 1;
 	_cleanup_free_ double *room = calloc(3 * data->n_points + 1, sizeof(*room));
 	_cleanup_free_ double *rows = calloc(3 * samples, sizeof(*rows));
-	struct memory m = {.calls = rows, .bytes = rows + samples, .cache = rows + 2 * samples};
+	struct memory m;
 
 	if (!room || !rows)
 		return -ENOMEM;
+	m = (struct memory){.calls = rows, .bytes = rows + samples, .cache = rows + 2 * samples};
 	for (size_t i = 0; i < model->n; i++) {
 		fit_cpu(data, &model->services[i], room);
 		fit_memory(data, &model->services[i], &m);

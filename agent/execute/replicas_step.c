@@ -163,7 +163,7 @@ static void looked(void *arg, int err, const char *why,
 		replicas_phase(g, PHASE_AWAY);
 		return;
 	}
-	r = err ? err : readiness(g, t, container, now_ns);
+	r = container ? readiness(g, t, container, now_ns) : err;
 	if (r > 0)
 		t->done = true;
 	else if (r == -ESHUTDOWN)
