@@ -36,7 +36,9 @@ podman() {
 }
 leave() {
 	podman rm -af >/dev/null 2>&1
-	[ -z "${service:-}" ] || kill "$service" 2>/dev/null
+	# It goes on in a process of its own, known by its socket alone.
+	# shellcheck disable=SC2046 # a list of ids
+	[ -z "${service:-}" ] || kill "$service" $(pgrep -f "^podman .* unix://$dir/s\$") 2>/dev/null
 	wait 2>/dev/null
 	grep -o " $dir/[^ ]*" /proc/mounts | sort -r | while read -r m; do umount "$m" 2>/dev/null; done
 	rm -rf "$dir"
