@@ -79,13 +79,14 @@ Test(cli, wrong_usage_is_2)
 
 Test(cli, durations)
 {
-	static const char *const bad[] = {"",	 "s",	"-1s", "1h", "1 s",   "1e3", "inf",
+	static const char *const bad[] = {"",	 "s",	"-1s", "1d", "1 s",   "1e3", "inf",
 					  "nan", "0x1", "0",   "0s", "1.5.5", "1ss"};
 	double sec;
 
 	cr_expect(drpc_cli_duration("30s", &sec) && sec == 30);
 	cr_expect(drpc_cli_duration("30", &sec) && sec == 30);
 	cr_expect(drpc_cli_duration("1.5m", &sec) && sec == 90);
+	cr_expect(drpc_cli_duration("2h", &sec) && sec == 7200);
 	cr_expect(drpc_cli_duration("250ms", &sec) && sec == 0.25);
 	for (size_t i = 0; i < DRPC_ARRAY_SIZE(bad); i++)
 		cr_expect_not(drpc_cli_duration(bad[i], &sec), "%s", bad[i]);
