@@ -11,7 +11,7 @@ plan() { :; }
 students_ratio() {
 	local folder
 	folder=$(model_of drpc) || return
-	grep -a -h -o '"reward_ratio":[0-9.]*' "$folder"/*.policy 2>/dev/null | head -n 1 | cut -d: -f2
+	find "$folder" -name '*.policy' ! -name shared.policy -exec grep -a -h -o '"reward_ratio":[0-9.]*' {} + 2>/dev/null | head -n 1 | cut -d: -f2
 }
 
 draw() {

@@ -30,6 +30,7 @@
 #define FAILED_RETENTION 0.1
 #define RATIO_MOST	 2.0
 #define SVM_NUMBERS	 5
+#define CUT_ROOM	 1.1 /* times what was used */
 
 /* While it learns, this probability of trying something else, falling by the episode. */
 #define EXPLORE_FIRST	 0.3
@@ -342,23 +343,35 @@ static bool take_room(struct firm *f, const struct drpc_sim *sim, const struct d
  * The limit a step up or down, no further than the cluster has; CPU at its end goes on with
  * replicas.
  */
+/* A cut leaves room above what was in use, as drpc's own does. */
+static double cut(double limit, double to, double used)
+{
+	return to < limit ? fmin(fmax(to, used * CUT_ROOM), limit) : to;
+}
+
 static int apply(struct firm *f, struct drpc_sim *sim, const struct drpc_sim_obs *obs,
 		 const struct drpc_sim_service_obs *o, struct drpc_firm_choice choice)
 {
 	const struct drpc_sim_service *spec = drpc_sim_spec(sim, o->index);
 	const double factor = choice.direction > 0 ? 1 + f->step : 1 - f->step;
 	const double end = choice.direction > 0 ? spec->max_cpu_cores : spec->min_cpu_cores;
+	const double up = fmax((double)o->ready + o->draining, 1);
 
 	if (choice.direction == 0)
 		return 0;
 	if (choice.resource == DRPC_FIRM_MEMORY)
-		return drpc_sim_move_memory(sim, o->index, o->memory_limit_bytes * factor);
+		return drpc_sim_move_memory(sim, o->index,
+					    cut(o->memory_limit_bytes,
+						o->memory_limit_bytes * factor,
+						o->memory_peak_bytes));
 	if (choice.direction > 0 &&
 	    !take_room(f, sim, obs, o->cpu_limit_cores * f->step * o->wanted))
 		return 0;
 	if (o->cpu_limit_cores == end || spec->cpu_cores <= 0)
 		return drpc_sim_move_replicas(sim, o->index, (double)o->wanted + choice.direction);
-	return drpc_sim_move_cpu(sim, o->index, o->cpu_limit_cores * factor);
+	return drpc_sim_move_cpu(
+		sim, o->index,
+		cut(o->cpu_limit_cores, o->cpu_limit_cores * factor, o->cpu_usage_cores / up));
 }
 
 /* Outcomes of the steps before become transitions, one update of the agent for each. */

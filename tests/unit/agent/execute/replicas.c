@@ -487,6 +487,7 @@ Test(replicas, plan)
 	cr_expect_eq(p.step, STEP_STOP);
 	cr_expect(m[2].chosen && !m[0].chosen && !m[3].chosen);
 	p = replicas_plan(m, 4, GOAL_COUNT, 0, &scale);
+	cr_expect_eq(p.step, STEP_STOP);
 	cr_expect(m[2].chosen && m[0].chosen);
 	p = replicas_plan(m, 4, GOAL_RESTORE, 0, &scale);
 	cr_expect_eq(p.step, STEP_START, "up before down");
