@@ -101,9 +101,9 @@ done
 	printf 'run.jobs\t%s\n' "$jobs"
 	printf 'run.seeds\t%s\n' "$seeds"
 	printf 'run.processor\t%s\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores"
-	printf 'run.missing\t%s\n' "$(for p in $policies; do model_of "$p" >/dev/null || printf '%s ' "$p"; done | sed 's/ $//; s/^$/none/')"
+	printf 'run.missing\t%s\n' "$(for p in $policies; do model_of "$p" >/dev/null || printf '%s ' "$p"; done | awk '{ sub(/ $/, ""); print } END { if (!NR) print "none" }')"
 	printf 'run.kind\t%s\n' "$([ -n "$quick" ] && echo "a quick run, too short to judge by" || echo "a full run")"
-	printf 'run.command\t%s\n' "make reproduce${quick:+ QUICK=1}${TRACE:+ TRACE=$(basename "$trace")}${SERIES:+ SERIES=$(basename "$series")}"
+	printf 'run.command\t%s\n' "make reproduce${quick:+ QUICK=1}${TRACE:+ TRACE=$(basename "$trace")}${SERIES:+ SERIES=\"$(for s in $series; do basename "$s"; done | paste -sd " ")\"}"
 } >>"$work/facts"
 
 # The template: {{KEY}} is a fact, a line @PART@ a part, a line that names what is missing stays away.
