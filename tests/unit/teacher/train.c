@@ -245,7 +245,7 @@ Test(train, students_do_as_their_teacher, .timeout = 300)
 	cr_assert_eq(drpc_students_teach(&c, &lessons, td3, 2, 100, &judged), 0);
 	cr_assert_gt(judged.own.reward_ratio, 0.9);
 	cr_assert_lt(judged.own.differ, 0.3);
-	cr_assert_eq(judged.own.pairs, 3 * 2 * 19);
+	cr_assert_eq(judged.own.pairs, 3 * 2 * (100 * DRPC_NSEC_PER_SEC / c.env.period_ns - 1));
 	/* Files for each, with where they come from. */
 	snprintf(path, sizeof(path), "%s/students-paper", folder);
 	cr_assert_eq(drpc_students_load(path, app, &nets), 0);
