@@ -37,7 +37,8 @@ struct call {
 	enum call_state state;
 	enum tb_outcome outcome;
 	bool reused;
-	unsigned int tried; /* addresses that took no connection */
+	unsigned int addresses; /* that the name had when the call began */
+	unsigned int tried;	/* of these, that took no connection */
 	unsigned int address;
 	char *out; /* owned */
 	size_t out_len, out_done;
@@ -109,11 +110,14 @@ static void done(struct call *call, enum tb_outcome outcome)
 		hang_up(call);
 }
 
-/* Whether the name has one more address to try, after one that took no connection. */
-static bool next_address(struct tb_caller *caller, struct call *call)
+/*
+ * Whether the name has one more address to try, after one that took no connection. The name may have
+ * lost that one meanwhile: those that are left have not been tried then.
+ */
+static bool next_address(struct call *call)
 {
 	call->address++;
-	return ++call->tried < tb_resolver_count(caller->resolver, call->number);
+	return ++call->tried < call->addresses;
 }
 
 /* Begins a connection attempt. Returns false where it failed at once. */
@@ -150,7 +154,7 @@ static void dial(struct tb_caller *caller, struct call *call)
 		}
 		if (dial_address(call, &a))
 			return;
-	} while (next_address(caller, call));
+	} while (next_address(call));
 	done(call, TB_CALL_REFUSED);
 }
 
@@ -177,6 +181,7 @@ static void begin(struct tb_caller *caller, struct call *call, const char *user)
 	call->out_len = len + 2;
 	call->out_done = 0;
 	call->tried = 0;
+	call->addresses = tb_resolver_count(caller->resolver, call->number);
 	drpc_http_response_init(&call->response, false);
 	if (reusable(caller, call, drpc_now_ns())) {
 		call->reused = true;
@@ -252,7 +257,7 @@ static void connected(struct tb_caller *caller, struct call *call)
 
 	if (!getsockopt(call->fd, SOL_SOCKET, SO_ERROR, &error, &len) && !error)
 		call->state = CALL_SEND;
-	else if (next_address(caller, call))
+	else if (next_address(call))
 		dial(caller, call);
 	else
 		done(call, TB_CALL_REFUSED);
