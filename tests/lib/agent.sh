@@ -260,7 +260,8 @@ cleanup() {
 	for r in "${roots[@]}"; do
 		cgroup_remove "$r"
 	done
-	wait
+	# Not for an engine that the script started: it ends later.
+	[ ${#pids[@]} = 0 ] || wait "${pids[@]}"
 	rm -rf "$dir"
 }
 trap cleanup EXIT
